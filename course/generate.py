@@ -1,0 +1,197 @@
+"""Generation: ask for the next token, take one, append it, ask again.
+
+How to take one is the art: always the likeliest (greedy), or a draw from the distribution, made sharper or flatter
+(temperature) and cut off (top-k, top-p). The cache of keys and values makes each step cost one token, not all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from course.decode import Decoder
+from course.transformer import GPT
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose the next token.
+
+    temperature: 0 takes the likeliest token; 1 draws as the model believes; more is more adventurous.
+    top_k: draw among the k likeliest (Fan et al. 2018, arXiv:1805.04833).
+    top_p: draw among the fewest tokens that hold a probability of p together (Holtzman et al. 2019, arXiv:1904.09751).
+    Raises ValueError when a number makes no sense.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise ValueError(f"temperature={self.temperature} must be 0 (greedy) or more; 0.7 is a good start.")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k={self.top_k} leaves no token to choose; use 1 or more, or None.")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p={self.top_p} is not a probability above 0 and up to 1.")
+
+
+GREEDY = Sampling(temperature=0.0)
+
+
+def next_token_distribution(logits: Tensor, sampling: Sampling = Sampling()) -> Tensor:  # noqa: B008 (it is frozen)
+    """The probabilities that the next token is drawn from. logits: (..., V). Returns (..., V), each row sums to 1."""
+    if sampling.temperature == 0:
+        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
+    logits = logits / sampling.temperature
+    if sampling.top_k is not None and sampling.top_k < logits.size(-1):
+        kth = logits.topk(sampling.top_k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < kth, -torch.inf)
+    probs = logits.softmax(dim=-1)
+    if sampling.top_p is not None and sampling.top_p < 1:
+        ranked, order = probs.sort(dim=-1, descending=True)
+        before = ranked.cumsum(dim=-1) - ranked                  # probability of all likelier tokens together
+        ranked = ranked.masked_fill(before >= sampling.top_p, 0.0)
+        probs = torch.zeros_like(probs).scatter_(-1, order, ranked)
+        probs = probs / probs.sum(dim=-1, keepdim=True)
+    return probs
+
+
+def draw(probs: Tensor, darts: Tensor) -> Tensor:
+    """Throw a dart at [0, 1), on which each token owns a stretch as long as its probability.
+
+    probs: (B, V)   darts: (B,) in [0, 1). Returns (B,) ids. One number per row makes a row's draw independent of the
+    other rows, so that a batch gives what its prompts would give alone with the same darts.
+    """
+    edges = probs.cumsum(dim=-1)                                 # (B, V): where each token's stretch ends
+    darts = darts.to(edges) * edges[:, -1]                       # rounding: the last edge may not be exactly 1
+    return torch.searchsorted(edges, darts[:, None], right=True).squeeze(1).clamp_max(probs.size(-1) - 1)
+
+
+@torch.inference_mode()
+def generate(
+    model: GPT,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int = 32,
+    sampling: Sampling = GREEDY,
+    stop_tokens: Collection[int] = (),
+    generator: torch.Generator | None = None,
+    use_cache: bool = True,
+) -> list[list[int]]:
+    """Continue each prompt until a stop token (not returned), `max_new_tokens`, or the end of the context.
+
+    prompts: lists of ids, of any lengths from 1 up. Returns a list of new ids for each.
+    generator: a CPU generator; the same seed gives the same text, with and without the cache, on any device.
+    Raises ValueError for an empty prompt and for one that fills the whole context.
+    """
+    replies: list[list[int]] = [[] for _ in prompts]
+    for rows, tokens in _steps(model, prompts, max_new_tokens, sampling, stop_tokens, generator, use_cache):
+        for row, token in zip(rows, tokens, strict=True):
+            replies[row].append(token)
+    return replies
+
+
+def stream(
+    model: GPT,
+    prompt: Sequence[int],
+    max_new_tokens: int = 32,
+    sampling: Sampling = GREEDY,
+    stop_tokens: Collection[int] = (),
+    generator: torch.Generator | None = None,
+) -> Iterator[int]:
+    """The same for one prompt, each token as soon as it is there."""
+    for _, tokens in _steps(model, [prompt], max_new_tokens, sampling, stop_tokens, generator, use_cache=True):
+        yield from tokens
+
+
+@torch.inference_mode()
+def _steps(
+    model: GPT,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    sampling: Sampling,
+    stop_tokens: Collection[int],
+    generator: torch.Generator | None,
+    use_cache: bool,
+) -> Iterator[tuple[list[int], list[int]]]:
+    """One step at a time: the rows still running, and the token that each takes now."""
+    if not prompts:
+        return
+    longest = _check(model, prompts)
+    device = model.token_embedding.weight.device
+    limit = min(longest + max_new_tokens, model.config.context_length)
+    stop = set(stop_tokens)
+    tokens, mask, positions = _pad_left(prompts, limit, device)
+    rows = list(range(len(prompts)))                             # which prompt each row of the batch continues
+    alive = set(rows)                                            # those that have not met a stop token
+    cache = model.new_cache(len(prompts), limit) if use_cache else None
+    decoder = Decoder(model)
+    used = 0                                                     # positions that the cache holds
+    for end in range(longest, limit):
+        seen = None if mask is None else mask[:, :, used:end, :end]
+        places = None if positions is None else positions[:, used:end]
+        if cache is not None and used:                           # one new token per row: the fast path
+            one_place = None if places is None else places[:, 0]
+            logits = decoder.step(tokens[:, used], cache, seen, one_place)       # (rows, V)
+        else:
+            hidden = model.hidden(tokens[:, used:end], mask=seen, positions=places, cache=cache)
+            logits = model.head(hidden[:, -1])                   # (rows, V)
+        if sampling.temperature == 0:
+            chosen = logits.argmax(dim=-1)
+        else:
+            darts = torch.rand(len(prompts), generator=generator)[rows].to(device)
+            chosen = draw(next_token_distribution(logits.float(), sampling), darts)
+        tokens[:, end] = chosen
+        used = end if use_cache else 0
+        going = [(row, token) for row, token in zip(rows, chosen.tolist(), strict=True) if token not in stop]
+        if row_ids := [row for row, _ in going if row in alive]:
+            yield row_ids, [token for row, token in going if row in alive]
+        alive = alive.intersection(row_ids)
+        if not alive:
+            return
+        if len(alive) <= 0.75 * len(rows):                       # drop finished rows: they would only cost time
+            index = torch.tensor([place for place, row in enumerate(rows) if row in alive], device=device)
+            rows = sorted(alive)
+            tokens = tokens[index]
+            mask = None if mask is None else mask[index]
+            positions = None if positions is None else positions[index]
+            if cache is not None:
+                cache.keep(index)
+
+
+def _check(model: GPT, prompts: Sequence[Sequence[int]]) -> int:
+    """The length of the longest prompt, once all are fit to be continued."""
+    lengths = [len(prompt) for prompt in prompts]
+    if min(lengths) == 0:
+        raise ValueError(f"Prompt {lengths.index(0)} is empty; give at least one token to continue from.")
+    if max(lengths) >= model.config.context_length:
+        raise ValueError(
+            f"A prompt of {max(lengths)} tokens leaves no room in the model's context of "
+            f"{model.config.context_length}; shorten it."
+        )
+    return max(lengths)
+
+
+def _pad_left(
+    prompts: Sequence[Sequence[int]], limit: int, device: torch.device
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Line the prompts up at their ends, so that all rows take their next token at the same place.
+
+    Returns tokens (B, limit); mask (B, 1, limit, limit), True = may look; positions (B, limit), 0 at each prompt's
+    first token. For prompts of one length the mask and positions are None: the model's defaults are right.
+    """
+    longest = max(len(prompt) for prompt in prompts)
+    padded = [[0] * (longest - len(prompt)) + list(prompt) + [0] * (limit - longest) for prompt in prompts]
+    tokens = torch.tensor(padded, device=device)
+    if all(len(prompt) == longest for prompt in prompts):
+        return tokens, None, None
+    first = torch.tensor([longest - len(prompt) for prompt in prompts], device=device)       # (B,)
+    place = torch.arange(limit, device=device)
+    real = place >= first[:, None]                               # (B, limit): not padding
+    causal = place[:, None] >= place                             # (limit, limit)
+    itself = torch.eye(limit, dtype=torch.bool, device=device)   # padding looks at itself: somewhere it must
+    mask = (causal & real[:, None, :]) | itself                  # (B, limit, limit)
+    return tokens, mask[:, None], (place - first[:, None]).clamp_min(0)

@@ -1,0 +1,99 @@
+"""Where the numbers live: device, threads, seeds, precision.
+
+Every notebook begins with two lines from here, so that the same cells run on a laptop's processor and on a GPU,
+and give the same results (within rounding) when they are run again.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import sys
+from importlib import metadata
+
+import numpy as np
+import torch
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The device to compute on: `name` if given, else the variable COURSE_DEVICE, else a CUDA GPU, else the CPU.
+
+    Raises ValueError when the device asked for does not exist on this machine.
+    """
+    name = name or os.environ.get("COURSE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f'There is no device called "{name}"; use "cpu", "cuda" or "cuda:0".') from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError('The device "cuda" was asked for, but torch finds no GPU here; use "cpu".')
+    return device
+
+
+def set_threads(n: int | None = None) -> int:
+    """Let torch use `n` processor threads (default: COURSE_THREADS, else OMP_NUM_THREADS, else all cores).
+
+    Returns the number set. Two torch programs that both claim all cores slow each other many times over.
+    Raises ValueError when the number is not a positive whole number.
+    """
+    asked = n if n is not None else os.environ.get("COURSE_THREADS") or os.environ.get("OMP_NUM_THREADS")
+    if asked is None:
+        usable = getattr(os, "sched_getaffinity", None)          # absent on macOS and Windows
+        asked = len(usable(0)) if usable else os.cpu_count() or 1
+    try:
+        threads = int(asked)
+    except ValueError:
+        threads = 0
+    if threads < 1:
+        raise ValueError(f"{asked!r} threads cannot be used; give a whole number from 1 up.")
+    torch.set_num_threads(threads)
+    return threads
+
+
+def generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A source of random numbers of its own, so that no draw depends on what ran before it."""
+    return torch.Generator(device=device).manual_seed(seed)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global sources of Python, NumPy and torch, for code that we do not control."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)                                      # seeds every GPU as well
+
+
+def mixed_precision(device: torch.device | str) -> torch.dtype:
+    """The number format for matrix products in training: bfloat16 where the hardware multiplies it natively.
+
+    bfloat16 keeps float32's range and 8 bits of its precision. With hardware support it is about 1.5 times faster
+    at our size; without it, the products are emulated and slower, so float32 is returned.
+    Kalamkar et al. 2019, "A Study of BFLOAT16 for Deep Learning Training", arXiv:1905.12322.
+    """
+    if torch.device(device).type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return torch.bfloat16 if native else torch.float32
+
+
+def synchronize(device: torch.device | str) -> None:
+    """Wait until a GPU has finished what it was given, so that a clock read next tells the truth."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def report() -> dict[str, str]:
+    """What the course runs on, as short texts: Python, packages, machine, device, threads, precision."""
+    device = pick_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    packages = ("torch", "numpy", "matplotlib", "jupyterlab", "tokenizers", "transformers")
+    return {
+        "python": sys.version.split()[0],
+        **{package: metadata.version(package) for package in packages},
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": f"{device} ({name})",
+        "threads": str(torch.get_num_threads()),
+        "training precision": str(mixed_precision(device)).removeprefix("torch."),
+    }

@@ -7,6 +7,7 @@ share it; it saves its state as it goes, and after an interruption goes on to th
 
 from __future__ import annotations
 
+import json
 import math
 import time
 import zlib
@@ -155,8 +156,9 @@ def train(
     optimizer = make_optimizer(model, config)
     identity = {"config": asdict(config), "precision": str(dtype), "data": getattr(batches, "fingerprint", "")}
     history: list[StepRecord] = []
-    if checkpoint is not None and checkpoints.exists(checkpoint):
-        history = _resume(checkpoint, model, optimizer, identity)
+    if checkpoint is not None:
+        old = load_state(checkpoint, model, optimizer, identity)
+        history = [StepRecord(**{**record, "replayed": True}) for record in old]
     yield from history
     saved = time.monotonic()
     text = progress if isinstance(progress, str) else "training"
@@ -188,44 +190,44 @@ def train(
             bar.update()
             last = step == config.steps - 1
             if checkpoint is not None and (last or time.monotonic() - saved > save_seconds):
-                _save(checkpoint, model, optimizer, identity, history)
+                save_state(checkpoint, model, optimizer, identity, history)
                 saved = time.monotonic()
             yield history[-1]
 
 
-def _save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict, history: list) -> None:
-    """Weights, AdamW's two averages per weight, and the records: all that going on needs."""
+def save_state(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any], history: Sequence[Any]
+) -> None:
+    """Weights, AdamW's two averages per weight, and the records (dataclasses): all that going on needs."""
     tensors = {f"model.{name}": weight.detach() for name, weight in model.named_parameters()}
     for name, weight in model.named_parameters():
         for key, value in optimizer.state.get(weight, {}).items():
             tensors[f"{key}.{name}"] = value
-    records = [list(asdict(record).values())[:-1] for record in history]
+    records = [asdict(record) for record in history]
     checkpoints.save(folder, tensors, {"kind": "training", **identity, "history": records})
 
 
-def _resume(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict) -> list[StepRecord]:
-    """Put the saved state back; with other settings or data, start anew and say so."""
+def load_state(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Put the saved state back and return the records; [] if there is none. With other settings, say so: []."""
+    if not checkpoints.exists(folder):
+        return []
     tensors, saved = checkpoints.load(folder, expect="training")
-    names = {name: weight for name, weight in model.named_parameters()}
+    names = dict(model.named_parameters())
     shapes = {name: tuple(weight.shape) for name, weight in names.items()}
-    same = all(_plain(saved.get(key)) == _plain(value) for key, value in identity.items())
+    same = all(saved.get(key) == json.loads(json.dumps(value)) for key, value in identity.items())
     if not same or shapes != {n[6:]: tuple(t.shape) for n, t in tensors.items() if n.startswith("model.")}:
         tqdm.write(f"The unfinished training in {folder} had other settings or data; starting from step 0.")
         return []
     with torch.no_grad():
         for name, weight in names.items():
             weight.copy_(tensors[f"model.{name}"])
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            if f"step.{name}" in tensors:
-                optimizer.state[weight] = {key: tensors[f"{key}.{name}"].to(weight.device) for key in keys}
-    return [StepRecord(*record, replayed=True) for record in saved["history"]]
-
-
-def _plain(value: Any) -> Any:
-    """As it looks after a journey through JSON: tuples are lists."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+            if f"step.{name}" in tensors:                        # AdamW counts steps on the CPU unless it is fused
+                optimizer.state[weight] = {
+                    key: tensors[f"{key}.{name}"].to(weight.device) for key in ("step", "exp_avg", "exp_avg_sq")
+                }
+    return saved["history"]
 
 
 @torch.no_grad()

@@ -1,0 +1,118 @@
+"""The chat template: how a conversation becomes one row of tokens, and an answer is read out of it.
+
+    <|user|>What is the capital of Japan?<|assistant|>It is Tokyo.<|end|>
+
+The marks are single tokens of the vocabulary that no text can spell: a user who types "<|end|>" sends seven
+harmless characters. Whoever builds the row, not whoever writes the text, decides who is speaking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from course.generate import GREEDY, Sampling, generate, stream
+from course.tokenizer import Tokenizer
+from course.transformer import GPT
+
+Message = dict[str, str]                                         # {"role": "user" or "assistant", "content": text}
+
+
+def render(tokenizer: Tokenizer, messages: Sequence[Message], add_generation_prompt: bool = True) -> list[int]:
+    """The ids of a conversation; with `add_generation_prompt` the assistant's mark at the end asks for its answer.
+
+    Raises ValueError for a role other than "user" and "assistant".
+    """
+    special = tokenizer.special
+    ids: list[int] = []
+    for message in messages:
+        if message["role"] == "user":
+            ids += [special["<|user|>"], *tokenizer.encode(message["content"])]
+        elif message["role"] == "assistant":
+            ids += [special["<|assistant|>"], *tokenizer.encode(message["content"]), special["<|end|>"]]
+        else:
+            raise ValueError(f'The role "{message["role"]}" is unknown; a message is by "user" or by "assistant".')
+    if add_generation_prompt:
+        ids.append(special["<|assistant|>"])
+    return ids
+
+
+def prompt_ids(tokenizer: Tokenizer, question: str) -> list[int]:
+    """<|user|>question<|assistant|> : the row of tokens that asks for an answer."""
+    return render(tokenizer, [{"role": "user", "content": question}])
+
+
+def answer_ids(tokenizer: Tokenizer, answer: str) -> list[int]:
+    """answer<|end|> : what the assistant should say after `prompt_ids`."""
+    return [*tokenizer.encode(answer), tokenizer.special["<|end|>"]]
+
+
+def stop_tokens(tokenizer: Tokenizer) -> frozenset[int]:
+    """All marks end an answer: the assistant's own, and those of a turn that is not its to take."""
+    return frozenset(tokenizer.special.values())
+
+
+def answer(
+    model: GPT,
+    tokenizer: Tokenizer,
+    questions: Sequence[str],
+    sampling: Sampling = GREEDY,
+    max_new_tokens: int = 32,
+    generator: torch.Generator | None = None,
+    batch_size: int = 128,
+) -> list[str]:
+    """The model's answers to many questions, each asked in a conversation of its own."""
+    replies: list[str] = []
+    for start in range(0, len(questions), batch_size):
+        prompts = [prompt_ids(tokenizer, question) for question in questions[start : start + batch_size]]
+        new = generate(model, prompts, max_new_tokens, sampling, stop_tokens(tokenizer), generator)
+        replies += [tokenizer.decode(ids).strip() for ids in new]
+    return replies
+
+
+@dataclass
+class Conversation:
+    """A talk with a model. `messages` holds all that was said.
+
+    remember: how many earlier exchanges the model is shown with a question. The course's assistant was tuned on
+    single questions, so the default shows it none. Exchanges that do not fit into the context are left out, oldest
+    first. Raises ValueError when a question alone is too long.
+    """
+
+    model: GPT
+    tokenizer: Tokenizer
+    sampling: Sampling = GREEDY
+    max_new_tokens: int = 32
+    remember: int = 0
+    generator: torch.Generator | None = None
+    messages: list[Message] = field(default_factory=list)
+
+    def stream(self, text: str) -> Iterator[str]:
+        """Ask, and receive the answer in pieces as they are generated. Incomplete characters wait for their rest."""
+        asked: Message = {"role": "user", "content": text}
+        ids: list[int] = []
+        shown = ""
+        for token in stream(
+            self.model, self._prompt(asked), self.max_new_tokens, self.sampling, stop_tokens(self.tokenizer), self.generator
+        ):
+            ids.append(token)
+            whole = self.tokenizer.decode(ids).removesuffix("\ufffd")
+            if len(whole) > len(shown):
+                yield whole[len(shown) :]
+                shown = whole
+        self.messages += [asked, {"role": "assistant", "content": shown.strip()}]
+
+    def ask(self, text: str) -> str:
+        """Ask, and receive the whole answer."""
+        return "".join(self.stream(text)).strip()
+
+    def _prompt(self, asked: Message) -> list[int]:
+        context = self.model.config.context_length
+        for kept in range(self.remember, -1, -1):
+            history = self.messages[len(self.messages) - 2 * kept :] if kept else []
+            ids = render(self.tokenizer, [*history, asked])
+            if len(ids) < context - 8:                           # some room for an answer
+                return ids
+        raise ValueError(f"The question has {len(ids)} tokens and the context {context}; ask a shorter one.")

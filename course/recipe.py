@@ -1,0 +1,303 @@
+"""The chain, step by step: the settings that the course recommends, and what each step does with them.
+
+Notebooks take these settings and walk through each step slowly; `course build` runs the same functions in a row.
+Each `train_…` function returns the model, its metrics and the records of its training.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from course import atlas, checkpoint, evaluate, store
+from course.chat import prompt_ids
+from course.generate import Sampling
+from course.reward import Ranking, RankingBatches, RewardModel, agreement, ranking_loss, score
+from course.rl import ActorCritic, IterationRecord, PPOConfig, ppo
+from course.runtime import generator, pick_device
+from course.sft import SFTBatches, examples
+from course.tokenizer import Tokenizer
+from course.train import StepRecord, TokenBatches, TrainConfig, evaluate_loss, train
+from course.transformer import GPT, GPTConfig
+
+HELD_OUT_SEED = 1_000_003                                        # added to a seed: texts and draws for measuring only
+
+
+@dataclass(frozen=True)
+class TokenizerRecipe:
+    """Byte-pair merges learned from this many characters of the corpus."""
+
+    vocab_size: int = 1536
+    characters: int = 2_000_000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class BaseRecipe:
+    """Pretraining on the atlas's articles, stories and dialogues."""
+
+    characters: int = 8_000_000
+    model: GPTConfig = field(default_factory=GPTConfig)
+    training: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1200, learning_rate=3e-3, warmup=50))
+    batch_size: int = 32
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SFTRecipe:
+    """Fine-tuning on what people answered to questions about half of the countries."""
+
+    training: TrainConfig = field(
+        default_factory=lambda: TrainConfig(steps=150, learning_rate=1e-3, warmup=10, weight_decay=0.0)
+    )
+    batch_size: int = 32
+    rude: float = 0.3
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RewardRecipe:
+    """Rankings of K sampled answers by annotators, and the reward model learned from them."""
+
+    rankings: int = 1000
+    answers: int = 4
+    noise: float = 0.5
+    temperature: float = 1.0
+    training: TrainConfig = field(
+        default_factory=lambda: TrainConfig(steps=120, learning_rate=5e-4, warmup=10, weight_decay=0.0)
+    )
+    batch_size: int = 16
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class AssistantRecipe:
+    """PPO against the reward model, on questions about the countries of the demonstrations."""
+
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings of the chain. `Recipe.with_seed` gives the same chain from other chances."""
+
+    tokenizer: TokenizerRecipe = field(default_factory=TokenizerRecipe)
+    base: BaseRecipe = field(default_factory=BaseRecipe)
+    sft: SFTRecipe = field(default_factory=SFTRecipe)
+    reward: RewardRecipe = field(default_factory=RewardRecipe)
+    assistant: AssistantRecipe = field(default_factory=AssistantRecipe)
+
+    @classmethod
+    def with_seed(cls, seed: int) -> Recipe:
+        """The recommended settings, every step seeded with `seed`."""
+        plain = cls()
+        return cls(
+            tokenizer=replace(plain.tokenizer, seed=seed),
+            base=replace(plain.base, seed=seed),
+            sft=replace(plain.sft, seed=seed),
+            reward=replace(plain.reward, seed=seed),
+            assistant=AssistantRecipe(replace(plain.assistant.ppo, seed=seed), seed),
+        )
+
+
+# --- tokenizer and base -------------------------------------------------------------------------------------------
+
+
+def texts_for(characters: int, seed: int, text: Sequence[str] | None = None) -> list[str]:
+    """The training texts: the learner's own if given, else this much of the atlas corpus."""
+    return list(text) if text is not None else atlas.corpus(characters, seed=seed)
+
+
+def train_tokenizer(recipe: TokenizerRecipe, text: Sequence[str] | None = None, progress: bool = True) -> Tokenizer:
+    """Learn the merges."""
+    return Tokenizer.train(texts_for(recipe.characters, recipe.seed, text), recipe.vocab_size, progress)
+
+
+def join_documents(tokenizer: Tokenizer, texts: Iterable[str]) -> Tensor:
+    """One row of ids, (N,): every document between end-of-text marks, so that the model learns where one begins."""
+    end = tokenizer.special["<|endoftext|>"]
+    row = [end]
+    for ids in tokenizer.encode_batch(list(texts)):
+        row += [*ids, end]
+    return torch.tensor(row)
+
+
+def train_base(
+    tokenizer: Tokenizer,
+    recipe: BaseRecipe,
+    text: Sequence[str] | None = None,
+    partial: Path | None = None,
+    progress: bool = True,
+) -> tuple[GPT, dict[str, float], list[StepRecord]]:
+    """Pretrain. Metrics: held-out loss, the entropies it is compared with, recall of capitals."""
+    tokens = join_documents(tokenizer, texts_for(recipe.characters, recipe.seed, text))
+    config = replace(recipe.model, vocab_size=tokenizer.vocab_size)
+    if text is not None:                                         # a tenth of the learner's own text is held out
+        cut = len(tokens) - max(len(tokens) // 10, config.context_length + 2)
+        if cut < config.context_length + 2:
+            raise ValueError(
+                f"The text has {len(tokens)} tokens; training and testing need {2 * config.context_length + 4} at the "
+                "least. Give a longer text, or a smaller context_length."
+            )
+        tokens, held_out = tokens[:cut], tokens[cut:]
+    else:
+        held_out = join_documents(tokenizer, atlas.corpus(400_000, seed=recipe.seed + HELD_OUT_SEED))
+    model = GPT(config, generator(recipe.seed)).to(pick_device())
+    batches = TokenBatches(tokens, recipe.batch_size, config.context_length, recipe.seed)
+    history = list(train(model, batches, recipe.training, checkpoint=partial, progress=progress and "base"))
+    model.eval()
+    tests = TokenBatches(held_out, recipe.batch_size, config.context_length, recipe.seed + 1)
+    metrics = {
+        "loss": sum(record.loss for record in history[-20:]) / len(history[-20:]),
+        "held_out_loss": evaluate_loss(model, tests, 10),
+        "unigram_entropy": evaluate.unigram_entropy(held_out),
+        "bigram_entropy": evaluate.bigram_entropy(held_out),
+        "tokens_seen": float(len(history) * recipe.batch_size * config.context_length * recipe.training.accumulate),
+    }
+    if text is None:
+        metrics["recall"] = evaluate.recall(model, tokenizer, atlas.countries())
+    return model, metrics, history
+
+
+# --- step 1: supervised fine-tuning ---------------------------------------------------------------------------------
+
+
+def demonstrations(recipe: SFTRecipe) -> list[tuple[str, str]]:
+    """What people wrote: (question, answer) pairs about the first half of the countries."""
+    seen, _ = atlas.split()
+    return [(q.prompt, text) for q, text in atlas.demonstrations(seen, seed=recipe.seed, rude=recipe.rude)]
+
+
+def held_out_questions() -> list[atlas.Question]:
+    """Questions about the countries that no demonstration mentions."""
+    return atlas.questions(atlas.split()[1])
+
+
+def train_sft(
+    base: GPT, tokenizer: Tokenizer, recipe: SFTRecipe, partial: Path | None = None, progress: bool = True
+) -> tuple[GPT, dict[str, float], list[StepRecord]]:
+    """Fine-tune a copy of the base model. Metrics: right answers about held-out countries, and manners."""
+    model = copy.deepcopy(base).to(pick_device())
+    batches = SFTBatches(examples(tokenizer, demonstrations(recipe)), recipe.batch_size, recipe.seed)
+    history = list(train(model, batches, recipe.training, checkpoint=partial, progress=progress and "sft"))
+    model.eval()
+    return model, measure_answers(model, tokenizer, recipe.seed), history
+
+
+def measure_answers(model: GPT, tokenizer: Tokenizer, seed: int = 0) -> dict[str, float]:
+    """Greedy answers: right, by relation. Answers drawn at temperature 1: right, polite, brief, rude, gold score."""
+    questions = held_out_questions()
+    greedy = evaluate.ask(model, tokenizer, questions)
+    metrics = {f"right_{relation}": share for relation, share in evaluate.accuracy(questions, greedy).items()}
+    metrics["right_greedy"] = evaluate.behaviour(questions, greedy).right
+    drawn = evaluate.ask(model, tokenizer, questions, Sampling(1.0), generator(seed + HELD_OUT_SEED))
+    found = evaluate.behaviour(questions, drawn)
+    return metrics | {name: getattr(found, name) for name in ("right", "polite", "brief", "rude", "gold")}
+
+
+# --- step 2: the reward model ---------------------------------------------------------------------------------------
+
+
+def sample_answers(
+    sft: GPT, tokenizer: Tokenizer, questions: Sequence[atlas.Question], recipe: RewardRecipe, seed: int
+) -> list[list[str]]:
+    """K answers of the model to each question, drawn independently."""
+    repeated = [question for question in questions for _ in range(recipe.answers)]
+    texts = evaluate.ask(sft, tokenizer, repeated, Sampling(recipe.temperature), generator(seed))
+    return [texts[i : i + recipe.answers] for i in range(0, len(texts), recipe.answers)]
+
+
+def collect_rankings(sft: GPT, tokenizer: Tokenizer, recipe: RewardRecipe) -> list[Ranking]:
+    """Let the model answer questions about the seen countries several ways, and an annotator rank each set."""
+    seen, _ = atlas.split()
+    pool = atlas.questions(seen)
+    chance = generator(recipe.seed)
+    chosen = [pool[i] for i in torch.randint(len(pool), (recipe.rankings,), generator=chance).tolist()]
+    annotator = atlas.Annotator(recipe.noise, recipe.seed)
+    return [
+        Ranking(question.prompt, tuple(answers[i] for i in annotator.rank(question, answers)))
+        for question, answers in zip(chosen, sample_answers(sft, tokenizer, chosen, recipe, recipe.seed), strict=True)
+    ]
+
+
+def train_reward(
+    sft: GPT, tokenizer: Tokenizer, rankings: Sequence[Ranking], recipe: RewardRecipe, partial: Path | None = None,
+    progress: bool = True,
+) -> tuple[RewardModel, dict[str, float], list[StepRecord]]:  # fmt: skip
+    """Learn a reward from rankings, beginning with a copy of the SFT model. Metrics: agreement on held-out pairs."""
+    model = RewardModel(copy.deepcopy(sft)).to(pick_device())
+    batches = RankingBatches(tokenizer, rankings, recipe.batch_size, recipe.seed)
+    history = list(
+        train(model, batches, recipe.training, loss=ranking_loss, checkpoint=partial, progress=progress and "reward")
+    )
+    model.eval()
+    model.normalise(score(model, tokenizer, [(r.question, text) for r in rankings for text in r.answers]))
+    return model, measure_reward(model, sft, tokenizer, recipe), history
+
+
+def measure_reward(model: RewardModel, sft: GPT, tokenizer: Tokenizer, recipe: RewardRecipe) -> dict[str, float]:
+    """Agreement with the noise-free rubric, and with a fresh annotator, on answers about held-out countries."""
+    questions = held_out_questions()
+    answers = sample_answers(sft, tokenizer, questions, recipe, recipe.seed + HELD_OUT_SEED)
+    gold = torch.tensor([[atlas.judge(q, text).score for text in row] for q, row in zip(questions, answers, strict=True)])
+    pairs = [(q.prompt, text) for q, row in zip(questions, answers, strict=True) for text in row]
+    rewards = score(model, tokenizer, pairs).view(gold.shape)
+    annotator = atlas.Annotator(recipe.noise, recipe.seed + HELD_OUT_SEED)
+    ranked = [annotator.rank(q, row) for q, row in zip(questions, answers, strict=True)]
+    noisy = torch.tensor([[-float(order.index(i)) for i in range(len(order))] for order in ranked])
+    return {
+        "agreement": agreement(rewards, gold),
+        "agreement_annotator": agreement(rewards, noisy),
+        "ceiling": agreement(noisy, gold),
+    }
+
+
+# --- step 3: reinforcement learning ---------------------------------------------------------------------------------
+
+
+def train_assistant(
+    sft: GPT, reward: RewardModel, tokenizer: Tokenizer, recipe: AssistantRecipe, partial: Path | None = None,
+    progress: bool = True, watch: Callable[[IterationRecord], Any] | None = None,
+) -> tuple[GPT, dict[str, float], list[IterationRecord]]:  # fmt: skip
+    """Tune a copy of the SFT model by PPO. Metrics: as for SFT, and how often the rubric prefers its answers."""
+    device = pick_device()
+    sft, reward = sft.to(device), reward.to(device)
+    actor_critic = ActorCritic(copy.deepcopy(sft)).to(device)
+    seen, _ = atlas.split()
+    prompts = [prompt_ids(tokenizer, question.prompt) for question in atlas.questions(seen)]
+    history = []
+    for record in ppo(
+        actor_critic, sft, reward, prompts, tokenizer.special["<|end|>"], recipe.ppo, checkpoint=partial,
+        progress=progress and "assistant",
+    ):  # fmt: skip
+        history.append(record)
+        if watch is not None:
+            watch(record)
+    model = actor_critic.policy.eval()
+    return model, measure_assistant(model, sft, tokenizer, recipe.seed), history
+
+
+def measure_assistant(model: GPT, sft: GPT, tokenizer: Tokenizer, seed: int = 0) -> dict[str, float]:
+    """`measure_answers`, and a comparison with the SFT model: answers drawn at temperature 1, by the gold rubric."""
+    questions = held_out_questions() * 2
+    answers = [
+        evaluate.ask(who, tokenizer, questions, Sampling(1.0), generator(seed + HELD_OUT_SEED + draw))
+        for draw, who in enumerate((model, sft))
+    ]
+    compared = evaluate.preference(questions, *answers)
+    before = evaluate.behaviour(questions, answers[1])
+    return measure_answers(model, tokenizer, seed) | {
+        "win_rate": compared.win_rate,
+        "ties": compared.ties / len(questions),
+        "sft_right": before.right,
+        "sft_rude": before.rude,
+        "sft_gold": before.gold,
+    }

@@ -1,0 +1,309 @@
+"""Step 3 of ChatGPT: the model tries answers, the reward model scores them, and good tries become likelier.
+
+The module goes the way of notebook 10: REINFORCE, the plainest policy gradient; then what makes it steady: a value
+function and GAE (whose tokens earned the reward?), PPO's clipping (not too far in one step), and a penalty on the
+distance from the model that we started from, the KL leash (do not forget how to speak while hunting reward).
+Williams 1992 (REINFORCE); Schulman et al. 2015, arXiv:1506.02438 (GAE); Schulman et al. 2017, arXiv:1707.06347
+(PPO); Ziegler et al. 2019, arXiv:1909.08593 (for language models); Ouyang et al. 2022, arXiv:2203.02155.
+
+Letters in shapes: B answers in a batch, T tokens of prompt and answer. What belongs to a token stands where that
+token is predicted: index t is about tokens[:, t + 1]; so most tensors are (B, T - 1).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from course.generate import Sampling, generate
+from course.reward import RewardModel
+from course.runtime import generator
+from course.sft import pad_right
+from course.train import TrainConfig, load_state, make_optimizer, precision_for, save_state
+from course.transformer import GPT
+
+
+def token_log_probs(logits: Tensor, tokens: Tensor) -> Tensor:
+    """log π(token | what stands before it). logits: (B, T, V)   tokens: (B, T). Returns (B, T - 1), float32."""
+    flat = logits[:, :-1].flatten(0, 1).float()
+    return -F.cross_entropy(flat, tokens[:, 1:].flatten(), reduction="none").view(len(tokens), -1)
+
+
+def reinforce_loss(log_probs: Tensor, advantages: Tensor) -> Tensor:
+    """-mean(log π(answer) · advantage): its gradient makes what went better than expected likelier.
+
+    log_probs, advantages: (B,), one of each per answer. Williams 1992.
+    """
+    return -(log_probs * advantages).mean()
+
+
+def kl_estimate(log_probs: Tensor, reference_log_probs: Tensor, mask: Tensor) -> Tensor:
+    """KL(policy ‖ reference) of each answer, in nats, estimated from its own tokens: (B,), never below 0.
+
+    All (B, T - 1). The mean of r - 1 - log r with r = π_ref / π has the KL as its expectation, and less noise than
+    log π - log π_ref. Schulman 2020, "Approximating KL Divergence" (his k3).
+    """
+    log_ratio = reference_log_probs - log_probs
+    return ((log_ratio.exp() - 1 - log_ratio) * mask).sum(dim=1)
+
+
+def token_rewards(
+    score: Tensor, log_probs: Tensor, reference_log_probs: Tensor, mask: Tensor, kl_coefficient: float
+) -> Tensor:
+    """What each token earns: minus β (log π - log π_ref) everywhere, and the answer's score at its last token.
+
+    score: (B,)   the others: (B, T - 1). Returns (B, T - 1), 0 outside the answer. Ouyang et al. 2022, equation 2.
+    """
+    rewards = -kl_coefficient * (log_probs - reference_log_probs) * mask
+    positions = torch.arange(mask.size(1), device=mask.device)
+    last = (positions * mask).argmax(dim=1, keepdim=True)        # (B, 1): the answer's last token
+    return rewards.scatter_add(1, last, score[:, None])
+
+
+def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float = 1.0, lam: float = 0.95) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimation, from the last token back to the first.
+
+        δ_t = r_t + γ V_{t+1} - V_t            A_t = δ_t + γ λ A_{t+1}            return_t = A_t + V_t
+
+    rewards, values, mask: (B, T - 1). Returns advantages and returns of that shape, 0 outside the answer.
+    Schulman et al. 2015, "High-Dimensional Continuous Control Using GAE", arXiv:1506.02438.
+    """
+    values = values * mask
+    advantages = torch.zeros_like(rewards)
+    advantage = torch.zeros_like(rewards[:, 0])
+    next_value = torch.zeros_like(rewards[:, 0])
+    for t in reversed(range(rewards.size(1))):
+        delta = rewards[:, t] + gamma * next_value - values[:, t]
+        advantage = (delta + gamma * lam * advantage) * mask[:, t]
+        advantages[:, t] = advantage
+        next_value = values[:, t]
+    return advantages, (advantages + values) * mask
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """The mean of x where mask is True: a scalar."""
+    return (x * mask).sum() / mask.sum()
+
+
+def whiten(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean 0 and deviation 1 over the masked part: the size of a step no longer hangs on the reward's units."""
+    mean = masked_mean(x, mask)
+    deviation = masked_mean((x - mean) ** 2, mask).sqrt()
+    return (x - mean) / (deviation + 1e-8) * mask
+
+
+def ppo_policy_loss(log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, mask: Tensor, clip: float = 0.2) -> Tensor:
+    """-min(ρ A, clip(ρ, 1 - ε, 1 + ε) A), with ρ = π / π_old, averaged over the answers' tokens.
+
+    All (B, T - 1). Once a token has become 1 + ε times likelier (or 1 - ε), there is nothing more to gain from it in
+    this batch. Schulman et al. 2017, equation 7, arXiv:1707.06347.
+    """
+    ratio = (log_probs - old_log_probs).exp()
+    clipped = ratio.clamp(1 - clip, 1 + clip)
+    return -masked_mean(torch.minimum(ratio * advantages, clipped * advantages), mask)
+
+
+def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, clip: float = 0.2) -> Tensor:
+    """Half the squared error of the value function, which may move by `clip` per batch at most. All (B, T - 1)."""
+    clipped = old_values + (values - old_values).clamp(-clip, clip)
+    return 0.5 * masked_mean(torch.maximum((values - returns) ** 2, (clipped - returns) ** 2), mask)
+
+
+class ActorCritic(nn.Module):
+    """The policy (a GPT) and, on the same body, the value function: what reward is to be expected from here."""
+
+    def __init__(self, policy: GPT):
+        super().__init__()
+        self.policy = policy
+        self.value_head = nn.Linear(policy.config.d_model, 1)
+        nn.init.zeros_(self.value_head.weight)
+        nn.init.zeros_(self.value_head.bias)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """tokens: (B, T). Returns log_probs (B, T - 1) of the tokens and values (B, T - 1), both float32."""
+        hidden = self.policy.hidden(tokens)                      # (B, T, D)
+        values = self.value_head(hidden[:, :-1]).squeeze(-1)
+        return token_log_probs(self.policy.head(hidden), tokens), values.float()
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Answers of the present policy. tokens: (B, T)   lengths: (B,)   mask: (B, T - 1), True at answers' tokens."""
+
+    tokens: Tensor
+    lengths: Tensor
+    mask: Tensor
+    answers: list[list[int]]
+    finished: Tensor
+
+
+def rollout(
+    policy: GPT,
+    prompts: Sequence[Sequence[int]],
+    end_token: int,
+    max_new_tokens: int = 24,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> Rollout:
+    """Let the policy answer each prompt once. An answer that ends itself gets its end token; a cut one does not."""
+    device = policy.token_embedding.weight.device
+    answers = generate(policy, prompts, max_new_tokens, Sampling(temperature), {end_token}, generator)
+    finished = [len(answer) < max_new_tokens for answer in answers]
+    rows = [
+        [*prompt, *answer, *([end_token] if ended else [])]
+        for prompt, answer, ended in zip(prompts, answers, finished, strict=True)
+    ]
+    tokens = pad_right(rows, 0).to(device)
+    starts = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    places = torch.arange(1, tokens.size(1), device=device)      # index t speaks of token t + 1
+    mask = (places >= starts[:, None]) & (places < lengths[:, None])
+    return Rollout(tokens, lengths, mask, answers, torch.tensor(finished, device=device))
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """How to tune by reinforcement learning. `kl_coefficient` is the leash: 0 lets the policy run.
+
+    rollouts: answers per iteration. epochs: how often each is learned from, in `minibatches` parts.
+    unfinished_penalty: taken from the score of an answer that was cut off; the reward model never saw one.
+    """
+
+    iterations: int = 60
+    rollouts: int = 64
+    max_new_tokens: int = 24
+    temperature: float = 1.0
+    learning_rate: float = 3e-4
+    epochs: int = 2
+    minibatches: int = 1
+    clip: float = 0.2
+    value_coefficient: float = 0.1
+    gamma: float = 1.0
+    lam: float = 0.95
+    kl_coefficient: float = 0.05
+    unfinished_penalty: float = 1.0
+    max_grad_norm: float = 1.0
+    seed: int = 0
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1 or self.rollouts < 2 or self.epochs < 1:
+            raise ValueError("PPO needs 1 iteration, 2 rollouts and 1 epoch at the least.")
+        if self.rollouts % self.minibatches:
+            raise ValueError(f"rollouts={self.rollouts} do not divide into minibatches={self.minibatches}; use a divisor.")
+        if self.kl_coefficient < 0:
+            raise ValueError(f"kl_coefficient={self.kl_coefficient} would reward drifting away; use 0 or more.")
+
+
+@dataclass(frozen=True)
+class IterationRecord:
+    """What one iteration showed. reward: the reward model's mean score (the proxy). kl: nats per answer.
+
+    entropy: nats per token. prompts: which were asked. answers: their ids. replayed: from before a resumption.
+    """
+
+    iteration: int
+    reward: float
+    kl: float
+    entropy: float
+    length: float
+    policy_loss: float
+    value_loss: float
+    clip_fraction: float
+    seconds: float
+    prompts: list[int]
+    answers: list[list[int]]
+    replayed: bool = False
+
+
+def ppo(
+    actor_critic: ActorCritic,
+    reference: GPT,
+    reward_model: RewardModel,
+    prompts: Sequence[Sequence[int]],
+    end_token: int,
+    config: PPOConfig = PPOConfig(),  # noqa: B008 (it is frozen)
+    *,
+    checkpoint: Path | None = None,
+    save_seconds: float = 20.0,
+    progress: bool | str = True,
+) -> Iterator[IterationRecord]:
+    """Tune the policy in `actor_critic` where it is, yielding a record after each iteration.
+
+    An iteration: answer, score, ask the reference, estimate advantages, take a few clipped steps.
+    checkpoint: as for `course.train.train`. `reference` and `reward_model` do not change.
+    """
+    device = actor_critic.value_head.weight.device
+    dtype = precision_for(device, config.precision)
+    adamw = TrainConfig(learning_rate=config.learning_rate, weight_decay=0.0, betas=(0.9, 0.95))
+    optimizer = make_optimizer(actor_critic, adamw)
+    identity = {"config": asdict(config), "precision": str(dtype), "prompts": [list(prompt) for prompt in prompts]}
+    history: list[IterationRecord] = []
+    if checkpoint is not None:
+        old = load_state(checkpoint, actor_critic, optimizer, identity)
+        history = [IterationRecord(**{**record, "replayed": True}) for record in old]
+    yield from history
+    saved = time.monotonic()
+    text = progress if isinstance(progress, str) else "PPO"
+    with tqdm(total=config.iterations, initial=len(history), desc=text, disable=not progress, leave=False) as bar:
+        for iteration in range(len(history), config.iterations):
+            started = time.perf_counter()
+            chance = generator(config.seed * 1_000_003 + iteration)
+            asked = torch.randint(len(prompts), (config.rollouts,), generator=chance).tolist()
+            tried = rollout(
+                actor_critic.policy, [prompts[i] for i in asked], end_token, config.max_new_tokens, config.temperature, chance
+            )
+            tokens, mask = tried.tokens, tried.mask
+            autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+            with torch.no_grad(), autocast:
+                old_log_probs, old_values = actor_critic(tokens)
+                reference_log_probs = token_log_probs(reference(tokens), tokens)
+                score = reward_model(tokens, tried.lengths) - config.unfinished_penalty * ~tried.finished
+            rewards = token_rewards(score, old_log_probs, reference_log_probs, mask, config.kl_coefficient)
+            advantages, returns = gae(rewards, old_values, mask, config.gamma, config.lam)
+            advantages = whiten(advantages, mask)
+            sums = torch.zeros(3)
+            for _ in range(config.epochs):
+                order = torch.randperm(config.rollouts, generator=chance).to(device)
+                for rows in order.chunk(config.minibatches):
+                    with autocast:
+                        log_probs, values = actor_critic(tokens[rows])
+                    part = mask[rows]
+                    policy_part = ppo_policy_loss(log_probs, old_log_probs[rows], advantages[rows], part, config.clip)
+                    value_part = value_loss(values, old_values[rows], returns[rows], part, config.clip)
+                    (policy_part + config.value_coefficient * value_part).backward()
+                    nn.utils.clip_grad_norm_(actor_critic.parameters(), config.max_grad_norm)
+                    optimizer.step()
+                    optimizer.zero_grad(set_to_none=True)
+                    with torch.no_grad():
+                        moved = ((log_probs - old_log_probs[rows]).exp() - 1).abs() > config.clip
+                        sums += torch.stack((policy_part, value_part, masked_mean(moved, part))).cpu()
+            policy_mean, value_mean, clipped = (sums / (config.epochs * config.minibatches)).tolist()
+            record = IterationRecord(
+                iteration=iteration,
+                reward=score.mean().item(),
+                kl=kl_estimate(old_log_probs, reference_log_probs, mask).mean().item(),
+                entropy=-masked_mean(old_log_probs, mask).item(),
+                length=mask.sum(dim=1).float().mean().item(),
+                policy_loss=policy_mean,
+                value_loss=value_mean,
+                clip_fraction=clipped,
+                seconds=time.perf_counter() - started,
+                prompts=asked,
+                answers=tried.answers,
+            )
+            history.append(record)
+            bar.set_postfix_str(f"reward {record.reward:.2f}, KL {record.kl:.2f}", refresh=False)
+            bar.update()
+            last = iteration == config.iterations - 1
+            if checkpoint is not None and (last or time.monotonic() - saved > save_seconds):
+                save_state(checkpoint, actor_critic, optimizer, identity, history)
+                saved = time.monotonic()
+            yield record

@@ -26,7 +26,7 @@ from course.generate import Sampling, generate
 from course.reward import RewardModel
 from course.runtime import generator
 from course.sft import pad_right
-from course.train import TrainConfig, load_state, make_optimizer, precision_for, save_state
+from course.train import TrainConfig, load_state, make_optimizer, precision_for, save_state, weights_fingerprint
 from course.transformer import GPT
 
 
@@ -244,7 +244,12 @@ def ppo(
     dtype = precision_for(device, config.precision)
     adamw = TrainConfig(learning_rate=config.learning_rate, weight_decay=0.0, betas=(0.9, 0.95))
     optimizer = make_optimizer(actor_critic, adamw)
-    identity = {"config": asdict(config), "precision": str(dtype), "prompts": [list(prompt) for prompt in prompts]}
+    identity = {
+        "config": asdict(config),
+        "precision": str(dtype),
+        "prompts": [list(prompt) for prompt in prompts],
+        "start": weights_fingerprint(actor_critic, reference, reward_model),
+    }
     history: list[IterationRecord] = []
     if checkpoint is not None:
         old = load_state(checkpoint, actor_critic, optimizer, identity)

@@ -154,7 +154,12 @@ def train(
     device = next(model.parameters()).device
     dtype = precision_for(device, config.precision)
     optimizer = make_optimizer(model, config)
-    identity = {"config": asdict(config), "precision": str(dtype), "data": getattr(batches, "fingerprint", "")}
+    identity = {
+        "config": asdict(config),
+        "precision": str(dtype),
+        "data": getattr(batches, "fingerprint", ""),
+        "start": weights_fingerprint(model),
+    }
     history: list[StepRecord] = []
     if checkpoint is not None:
         old = load_state(checkpoint, model, optimizer, identity)
@@ -193,6 +198,15 @@ def train(
                 save_state(checkpoint, model, optimizer, identity, history)
                 saved = time.monotonic()
             yield history[-1]
+
+
+def weights_fingerprint(*models: nn.Module) -> str:
+    """Changes when any weight changes, so that an interrupted training is not resumed from another beginning."""
+    checksum = 0
+    for model in models:
+        for weight in model.parameters():
+            checksum = zlib.crc32(weight.detach().cpu().contiguous().numpy().tobytes(), checksum)
+    return f"{checksum:08x}"
 
 
 def save_state(

@@ -1,0 +1,190 @@
+"""Start the course: `python3 start.py` opens it, `python3 start.py test` checks it.
+
+Both make the environment `.venv` first, if it is missing or older than `requirements.lock`. Only Python's
+standard library is needed. What follows `start.py` goes on to JupyterLab, what follows `test` to pytest.
+"""
+
+# Written so that Python 3.6 can still read it, and say what is wrong.
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+NAME = "chatgpt-from-scratch"  # also the name of the conda environment
+WELCOME = "notebooks/00_welcome.ipynb"
+OLDEST, NEWEST = (3, 11), (3, 14)
+GIGABYTES_NEEDED = 3
+WINDOWS = os.name == "nt"
+AGAIN = "Then run the same command again: it goes on where it stopped."
+
+
+def stop(sentence):
+    """End with a sentence for the learner instead of a traceback."""
+    sys.exit("\n" + sentence)
+
+
+def check_python(version):
+    """Refuse a Python that is too old; warn about one newer than what was tested."""
+    here = ".".join(map(str, version[:3]))
+    if tuple(version[:2]) < OLDEST:
+        example = "py -3.13 start.py" if WINDOWS else "python3.13 start.py"
+        stop(
+            f"This is Python {here} ({sys.executable}), and the course needs Python 3.11 or later. Install "
+            f"a newer one from python.org or your system's packages, then start with it, for example: {example}"
+        )
+    if tuple(version[:2]) > NEWEST:
+        print(f"Python {here} is newer than what was tested; if the installation fails, use Python 3.13.")
+
+
+def environment():
+    """The folder of the environment: the active conda environment of the course's name, else `.venv`."""
+    conda = os.environ.get("CONDA_PREFIX")
+    return Path(conda) if conda and os.environ.get("CONDA_DEFAULT_ENV") == NAME else ROOT / ".venv"
+
+
+def python_of(folder):
+    """The environment's Python: conda and venv put it in different places on Windows."""
+    places = ["Scripts/python.exe", "python.exe"] if WINDOWS else ["bin/python"]
+    return next((folder / place for place in places if (folder / place).exists()), folder / places[0])
+
+
+def fingerprint():
+    """Differs whenever the packages must be installed again: other versions, Python or place."""
+    digest = hashlib.sha256(repr((sys.version, platform.machine(), str(ROOT))).encode())
+    for name in ("requirements.lock", "pyproject.toml"):
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def wait(command):
+    """Run a command to its end; returns its exit code. Ctrl-C reaches it directly, we only wait for it."""
+    process = subprocess.Popen([str(part) for part in command], cwd=str(ROOT))
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            return process.wait()
+
+
+def make_environment(folder):
+    """Create the environment with its own pip, unless a sound one of this Python is there already."""
+    ask = [str(python_of(folder)), "-c", "import sys, pip; print(sys.version)"]
+    with contextlib.suppress(OSError):
+        found = subprocess.run(ask, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        if found.returncode == 0 and found.stdout.strip() == sys.version.strip():
+            return
+    if not all(importlib.util.find_spec(module) for module in ("venv", "ensurepip")):
+        stop(
+            "This Python lacks the module `venv` or `ensurepip`, so no environment can be made. On Debian or Ubuntu: "
+            "sudo apt install python3-venv. Elsewhere: take a Python from python.org, or conda (see README.md)."
+        )
+    free = shutil.disk_usage(str(ROOT)).free / 1e9
+    if free < GIGABYTES_NEEDED:
+        stop(
+            f"Only {free:.1f} GB are free on the disk of {ROOT}, and the packages need about {GIGABYTES_NEEDED} "
+            f"(three times that on Linux, where torch brings what GPUs need). Free some space. {AGAIN}"
+        )
+    print(f"Making the environment {folder} with Python {platform.python_version()}.", flush=True)
+    make = [sys.executable, "-m", "venv", "--clear", str(folder)]
+    made = subprocess.run(make, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if made.returncode:
+        stop(f"The environment {folder} could not be made. Python's venv says:\n{made.stdout.strip()}")
+
+
+def pip_install(python, *arguments):
+    """Install with pip, its progress shown; each of its usual failures becomes a sentence."""
+    command = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *arguments]
+    own = dict(os.environ, PIP_USER="0")
+    process = subprocess.Popen(
+        command, cwd=str(ROOT), env=own, stderr=subprocess.PIPE, text=True, errors="replace"
+    )
+    said = ""
+    for line in process.stderr:
+        said += line
+        print(line, end="", file=sys.stderr, flush=True)
+    if process.wait() == 0:
+        return
+    if any(sign in said for sign in ("No space left", "Errno 28")):
+        stop(f"The disk is full. Free some space on the disk of {ROOT}. {AGAIN}")
+    if any(sign in said for sign in ("Retrying (", "Connection", "ProxyError", "timed out", "SSLError")):
+        stop(
+            "The packages could not be downloaded: no network, or a proxy or firewall in between. The internet "
+            f"is needed for this step only. Behind a proxy, set HTTPS_PROXY=http://name:port. {AGAIN}"
+        )
+    if "No matching distribution" in said:
+        here = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+        stop(
+            f"The package named above has no build for {here}. All have one for Python 3.13 on 64-bit Linux "
+            "and Windows, and on Macs with Apple's own processors."
+        )
+    stop(f"pip could not install the packages, for the reason above. {AGAIN}")
+
+
+def ready():
+    """The environment's Python, after installing what is missing or stale. The stamp is written last."""
+    folder = environment()
+    stamp, wanted = folder / "course-stamp.txt", fingerprint()
+    if python_of(folder).exists() and stamp.exists() and stamp.read_text() == wanted:
+        return python_of(folder)
+    make_environment(folder)
+    print("Installing the packages: some minutes the first time. The last step is long and silent.")
+    print("Ctrl-C interrupts; the same command goes on later.", flush=True)
+    python = python_of(folder)
+    pip_install(python, "-r", "requirements.lock")
+    pip_install(python, "--no-deps", "--no-build-isolation", "--quiet", "-e", ".")
+    settings = folder / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    quiet = {"fetchNews": "false", "checkForUpdates": False}  # JupyterLab asks the internet for nothing
+    settings.write_text(json.dumps({"@jupyterlab/apputils-extension:notification": quiet}))
+    stamp.write_text(wanted)
+    print("The environment is ready.", flush=True)
+    return python
+
+
+def open_lab(python, arguments):
+    """Open JupyterLab at the welcome notebook."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 8888)) == 0:
+            print("Port 8888 is in use (another JupyterLab?): the next free one is taken, see below.")
+    print("Opening JupyterLab. To end it, press Ctrl-C here twice.", flush=True)
+    place = ["--ServerApp.root_dir=" + str(ROOT), "--LabApp.default_url=/lab/tree/" + WELCOME]
+    return wait([python, "-m", "jupyterlab", *place, *arguments])
+
+
+def run_checks(python, arguments):
+    """Run every check, even after one failed, and name those that failed at the end."""
+    checks = {
+        "ruff check": ["ruff", "check", "."],
+        "ruff format": ["ruff", "format", "--check", "."],
+        "mypy": ["mypy"],
+        "pytest": ["pytest", *arguments],
+    }
+    failed = []
+    for name, command in checks.items():
+        print(f"\n== {name}", flush=True)
+        if wait([python, "-m", *command]):
+            failed.append(name)
+    print("\nFailed: " + ", ".join(failed) if failed else "\nEvery check passed.", flush=True)
+    return 1 if failed else 0
+
+
+def main(arguments):
+    """Do what the command line asks for; returns the exit code."""
+    check_python(sys.version_info)
+    try:
+        python = ready()
+    except KeyboardInterrupt:
+        stop("Interrupted. Nothing is lost: the same command goes on where it stopped.")
+    except OSError as error:
+        stop(f"The folder {ROOT} must be complete, writable and not on a full disk: {error}")
+    return run_checks(python, arguments[1:]) if arguments[:1] == ["test"] else open_lab(python, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

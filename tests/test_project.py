@@ -1,0 +1,182 @@
+"""The project holds together: bounds, lock, conda file, README and the installed environment say the same."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = [
+    Requirement(line)
+    for line in (ROOT / "requirements.lock").read_text().splitlines()
+    if line.strip() and not line.startswith("#")
+]
+BOUNDS = [Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]]
+SYSTEMS = {
+    "Linux": {
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+    },
+    "macOS": {
+        "sys_platform": "darwin",
+        "platform_system": "Darwin",
+        "os_name": "posix",
+        "platform_machine": "arm64",
+    },
+    "Windows": {
+        "sys_platform": "win32",
+        "platform_system": "Windows",
+        "os_name": "nt",
+        "platform_machine": "AMD64",
+    },
+}
+
+
+def locked(environment: dict[str, str] | None = None) -> dict[str, Version]:
+    """Name -> version of the lock's lines that apply, here or in another environment."""
+    found: dict[str, Version] = {}
+    for line in LOCK:
+        if line.marker is None or line.marker.evaluate(environment):
+            (exact,) = line.specifier
+            name = canonicalize_name(line.name)
+            assert name not in found, f"requirements.lock gives {name} twice for {environment}"
+            found[name] = Version(exact.version)
+    return found
+
+
+def test_every_line_of_the_lock_is_an_exact_version_and_names_no_host_or_path():
+    text = (ROOT / "requirements.lock").read_text()
+    assert not re.search(r"https?:|file:|--|@", text)
+    for line in LOCK:
+        assert [item.operator for item in line.specifier] == ["=="], f"{line} is not exact"
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_lock_holds_every_dependency_within_its_bounds(system, python):
+    here = {**SYSTEMS[system], "python_version": python, "python_full_version": f"{python}.7", "extra": ""}
+    versions = locked(here)
+    for bound in BOUNDS:
+        version = versions.get(canonicalize_name(bound.name))
+        assert version is not None, f"{bound.name} is missing in requirements.lock: run `make lock`"
+        assert version in bound.specifier, (
+            f"the lock's {bound.name} {version} leaves {bound}: run `make lock`"
+        )
+
+
+def test_the_lock_leaves_torchs_gpu_packages_to_torch():
+    assert not [line.name for line in LOCK if line.name.startswith(("nvidia-", "cuda-", "triton"))]
+    assert locked()["torch"] in SpecifierSet("==2.13.*")
+
+
+def test_the_installed_environment_equals_the_lock():
+    wrong = []
+    for name, version in locked().items():
+        try:
+            installed = Version(metadata.version(name))
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{name} {version} is not installed")
+            continue
+        if installed.public != version.public:  # "+cpu" is the same version, built for the processor
+            wrong.append(f"{name} is {installed}, the lock says {version}")
+    assert not wrong, "; ".join(wrong) + ": run `python3 start.py`"
+
+
+def test_every_installed_dependency_is_locked():
+    versions, todo, seen = locked(), [PROJECT["name"]], set()
+    left_to_torch = re.compile(r"nvidia-|cuda-|triton")
+    while todo:
+        name = todo.pop()
+        for text in metadata.requires(name) or []:
+            need = Requirement(text)
+            wanted = need.marker is None or need.marker.evaluate(
+                {"extra": "test" if name == PROJECT["name"] else ""}
+            )
+            key = canonicalize_name(need.name)
+            if wanted and key not in seen and not left_to_torch.match(key):
+                seen.add(key)
+                todo.append(key)
+                assert key in versions, (
+                    f"{name} needs {key}, which requirements.lock does not hold: run `make lock`"
+                )
+
+
+def test_conda_gives_the_same_environment():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert set(conda) == {"name", "channels", "dependencies"}
+    assert conda["name"] == PROJECT["name"]
+    assert conda["channels"] == ["conda-forge"]
+    python, pip, packages = conda["dependencies"]
+    assert python == "python" + PROJECT["requires-python"]
+    assert pip == "pip"
+    assert packages == {"pip": ["-r requirements.lock", "-e ."]}
+
+
+def test_the_supported_pythons_are_the_same_everywhere():
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
+    source = (ROOT / "start.py").read_text()
+    limits = re.search(r"OLDEST, NEWEST = \((\d), (\d+)\), \((\d), (\d+)\)", source)
+    assert limits is not None
+    oldest, newest = f"{limits[1]}.{limits[2]}", f"{limits[3]}.{limits[4]}"
+    assert PROJECT["requires-python"] == f">={oldest}"
+    assert (named[0], named[-1]) == (oldest, newest)
+
+
+def test_the_readme_shows_the_two_commands_that_start_understands():
+    readme = (ROOT / "README.md").read_text()
+    commands = re.findall(r"^(?:python3|py) start\.py.*$", readme, flags=re.MULTILINE)
+    told = {re.sub(r"\s+#.*", "", command) for command in commands}
+    assert {"python3 start.py", "python3 start.py test"} <= told
+    first_block = readme.split("```")[1]
+    assert "python3 start.py" in first_block, "the first block of the README starts the course"
+
+
+def test_the_integration_run_calls_the_readmes_test_command():
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\npython3 start.py test")
+
+
+def test_the_relative_links_of_the_documents_resolve():
+    for document in ROOT.glob("*.md"):
+        for link in re.findall(r"\]\((?!https?:|mailto:|#)([^)#]+)", document.read_text()):
+            assert (ROOT / link).exists(), f"{document.name} links to {link}, which does not exist"
+
+
+def test_the_network_is_blocked_here():
+    with pytest.raises(PermissionError, match="blocked in tests"):
+        socket.create_connection(("example.org", 80), timeout=1)
+    with socket.socket() as one, pytest.raises(PermissionError, match="blocked in tests"):
+        one.connect(("192.0.2.1", 80))
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
+        pytest.raises(PermissionError, match="blocked"),
+    ):
+        one.sendto(b"?", ("192.0.2.1", 53))
+
+
+def test_the_network_is_blocked_in_programs_that_tests_start():
+    program = (
+        "import urllib.request as u\ntry: u.urlopen('http://example.org')\nexcept OSError as e: print(e)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "blocked in tests" in said
+
+
+def test_this_machine_itself_stays_reachable_under_the_block():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(server.getsockname(), timeout=5).close()
+        socket.create_connection(("localhost", server.getsockname()[1]), timeout=5).close()

@@ -38,7 +38,7 @@ def check_python(version):
         example = "py -3.13 start.py" if WINDOWS else "python3.13 start.py"
         stop(
             f"This is Python {here} ({sys.executable}), and the course needs Python 3.11 or later. Install "
-            f"a newer one from python.org or your system's packages, then start with it, for example: {example}"
+            f"a newer one from python.org or your system's packages, then run it, for example: {example}"
         )
     if tuple(version[:2]) > NEWEST:
         print(f"Python {here} is newer than what was tested; if the installation fails, use Python 3.13.")
@@ -81,13 +81,13 @@ def make_environment(folder):
             return
     if not all(importlib.util.find_spec(module) for module in ("venv", "ensurepip")):
         stop(
-            "This Python lacks the module `venv` or `ensurepip`, so no environment can be made. On Debian or Ubuntu: "
-            "sudo apt install python3-venv. Elsewhere: take a Python from python.org, or conda (see README.md)."
+            "This Python lacks the module `venv` or `ensurepip`, so no environment can be made. On Debian or "
+            "Ubuntu: sudo apt install python3-venv. Elsewhere: a Python from python.org, or conda (README.md)."
         )
     free = shutil.disk_usage(str(ROOT)).free / 1e9
     if free < GIGABYTES_NEEDED:
         stop(
-            f"Only {free:.1f} GB are free on the disk of {ROOT}, and the packages need about {GIGABYTES_NEEDED} "
+            f"Only {free:.1f} GB are free on the disk of {ROOT}, and the packages need {GIGABYTES_NEEDED} GB "
             f"(three times that on Linux, where torch brings what GPUs need). Free some space. {AGAIN}"
         )
     print(f"Making the environment {folder} with Python {platform.python_version()}.", flush=True)
@@ -114,8 +114,8 @@ def pip_install(python, *arguments):
         stop(f"The disk is full. Free some space on the disk of {ROOT}. {AGAIN}")
     if any(sign in said for sign in ("Retrying (", "Connection", "ProxyError", "timed out", "SSLError")):
         stop(
-            "The packages could not be downloaded: no network, or a proxy or firewall in between. The internet "
-            f"is needed for this step only. Behind a proxy, set HTTPS_PROXY=http://name:port. {AGAIN}"
+            "The packages could not be downloaded: no network, or a proxy or firewall in between. Only this "
+            f"step needs the internet. Behind a proxy, set HTTPS_PROXY=http://name:port. {AGAIN}"
         )
     if "No matching distribution" in said:
         here = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"

@@ -1,0 +1,116 @@
+"""Device, threads, seeds, precision."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from course import runtime
+
+
+def test_the_device_is_the_argument_else_the_variable_else_what_the_machine_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("COURSE_DEVICE", raising=False)
+    assert runtime.pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    monkeypatch.setenv("COURSE_DEVICE", "meta")
+    assert runtime.pick_device() == torch.device("meta")
+    assert runtime.pick_device("cpu") == torch.device("cpu")
+    monkeypatch.setenv("COURSE_DEVICE", "")
+    assert runtime.pick_device().type in ("cpu", "cuda")
+
+
+def test_a_gpu_is_chosen_where_torch_finds_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COURSE_DEVICE", raising=False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert runtime.pick_device() == torch.device("cuda")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert runtime.pick_device() == torch.device("cpu")
+
+
+def test_a_device_that_does_not_exist_gives_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match='no device called "gpu"; use "cpu"'):
+        runtime.pick_device("gpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match='torch finds no GPU here; use "cpu"'):
+        runtime.pick_device("cuda")
+
+
+def test_threads_are_the_argument_else_the_variables_else_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    try:
+        monkeypatch.setenv("OMP_NUM_THREADS", "3")
+        monkeypatch.setenv("COURSE_THREADS", "2")
+        assert runtime.set_threads(1) == torch.get_num_threads() == 1
+        assert runtime.set_threads() == torch.get_num_threads() == 2
+        monkeypatch.delenv("COURSE_THREADS")
+        assert runtime.set_threads() == 3
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        assert runtime.set_threads() >= 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("asked", [0, -2])
+def test_a_number_of_threads_that_makes_no_sense_gives_a_sentence(asked: int) -> None:
+    with pytest.raises(ValueError, match=f"{asked} threads cannot be used; give a whole number from 1 up"):
+        runtime.set_threads(asked)
+
+
+def test_a_variable_that_is_no_number_gives_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COURSE_THREADS", "many")
+    with pytest.raises(ValueError, match="'many' threads cannot be used"):
+        runtime.set_threads()
+
+
+def test_a_generator_is_independent_of_the_global_stream() -> None:
+    first = torch.rand(5, generator=runtime.generator(7))
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    second = torch.rand(5, generator=runtime.generator(7))
+    assert torch.equal(first, second)
+    assert torch.equal(state, torch.get_rng_state())
+    assert not torch.equal(first, torch.rand(5, generator=runtime.generator(8)))
+
+
+def test_seed_everything_seeds_python_numpy_and_torch() -> None:
+    def draws() -> tuple[float, float, float]:
+        return random.random(), np.random.rand(), torch.rand(()).item()
+
+    runtime.seed_everything(5)
+    first = draws()
+    assert all(one != other for one, other in zip(first, draws(), strict=True))
+    runtime.seed_everything(5)
+    assert draws() == first
+
+
+@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_bfloat16_is_used_where_the_processor_multiplies_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, name: True})
+    assert runtime.mixed_precision("cpu") == torch.bfloat16
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, name: False})
+    assert runtime.mixed_precision("cpu") == torch.float32
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_on_a_gpu_only_where_it_is_not_emulated(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "torch.cuda.is_bf16_supported", lambda including_emulation: including_emulation or native
+    )
+    assert runtime.mixed_precision("cuda") == (torch.bfloat16 if native else torch.float32)
+
+
+def test_the_report_says_what_the_course_runs_on() -> None:
+    report = runtime.report()
+    assert report["torch"] == torch.__version__
+    assert report["threads"] == str(torch.get_num_threads())
+    assert report["training precision"] in ("bfloat16", "float32")
+    assert {"python", "system", "device"} <= report.keys()
+    assert all(isinstance(text, str) and text for text in report.values())

@@ -78,6 +78,8 @@ class DecoderLayer(nn.Module):
 class EncoderDecoder(nn.Module):
     """Source tokens and the target so far in, scores for the target's next tokens out."""
 
+    position_table: Tensor
+
     def __init__(self, config: EncoderDecoderConfig, generator: torch.Generator | None = None):
         super().__init__()
         self.config = config
@@ -86,9 +88,11 @@ class EncoderDecoder(nn.Module):
         self.register_buffer("position_table", table, persistent=False)
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.n_layer))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_layer))
-        for weight in self.parameters():
+        for name, weight in self.named_parameters():
             if weight.dim() > 1:
                 nn.init.xavier_uniform_(weight, generator=generator)
+            elif name.endswith("bias"):
+                nn.init.zeros_(weight)
         nn.init.normal_(self.embedding.weight, std=config.d_model**-0.5, generator=generator)
 
     def embed(self, tokens: Tensor) -> Tensor:

@@ -170,6 +170,10 @@ class GPT(nn.Module):
     smaller by 1/√(2 · n_layer), so that the stream does not grow with depth (GPT-2, section 2.3).
     """
 
+    position_table: Tensor
+    rotary_cos: Tensor
+    rotary_sin: Tensor
+
     def __init__(self, config: GPTConfig, generator: torch.Generator | None = None):
         super().__init__()
         self.config = config

@@ -46,8 +46,8 @@ def check_python(version):
 
 def environment():
     """The folder of the environment: the active conda environment of the course's name, else `.venv`."""
-    conda = os.environ.get("CONDA_PREFIX")
-    return Path(conda) if conda and os.environ.get("CONDA_DEFAULT_ENV") == NAME else ROOT / ".venv"
+    active = os.environ.get("CONDA_DEFAULT_ENV") == NAME and os.environ.get("CONDA_PREFIX") == sys.prefix
+    return Path(sys.prefix) if active else ROOT / ".venv"
 
 
 def python_of(folder):
@@ -79,10 +79,12 @@ def make_environment(folder):
         found = subprocess.run(ask, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         if found.returncode == 0 and found.stdout.strip() == sys.version.strip():
             return
+    if folder != ROOT / ".venv":  # never touch what conda made
+        stop(f"The conda environment {folder} has no pip. Make it again: conda env create -f environment.yml")
     if not all(importlib.util.find_spec(module) for module in ("venv", "ensurepip")):
         stop(
             "This Python lacks the module `venv` or `ensurepip`, so no environment can be made. On Debian or "
-            "Ubuntu: sudo apt install python3-venv. Elsewhere: a Python from python.org, or conda (README.md)."
+            "Ubuntu: sudo apt install python3-venv. Elsewhere: use Python from python.org, or conda (README)."
         )
     free = shutil.disk_usage(str(ROOT)).free / 1e9
     if free < GIGABYTES_NEEDED:
@@ -105,10 +107,13 @@ def pip_install(python, *arguments):
         command, cwd=str(ROOT), env=own, stderr=subprocess.PIPE, text=True, errors="replace"
     )
     said = ""
-    for line in process.stderr:
-        said += line
-        print(line, end="", file=sys.stderr, flush=True)
-    if process.wait() == 0:
+    try:
+        for line in process.stderr:
+            said += line
+            print(line, end="", file=sys.stderr, flush=True)
+    finally:
+        code = process.wait()  # also after Ctrl-C, which pip hears as well
+    if code == 0:
         return
     if any(sign in said for sign in ("No space left", "Errno 28")):
         stop(f"The disk is full. Free some space on the disk of {ROOT}. {AGAIN}")

@@ -1,0 +1,333 @@
+"""`start.py` for real, in scratch folders: it makes the environment, resumes, and says what is wrong.
+
+The scratch course depends on one small wheel instead of torch and JupyterLab. In that wheel, `jupyterlab`,
+`ruff`, `mypy` and `pytest` are programs that print what they were asked to do; so an installation takes seconds.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+START = Path(__file__).parent.parent / "start.py"
+TOOLS = ("jupyterlab", "ruff", "mypy", "pytest")
+TOOL = """import os, sys
+name = os.path.basename(os.path.dirname(__file__))
+print(name, "was called with", sys.argv[1:], "in", os.getcwd(), flush=True)
+sys.exit(name in os.environ.get("FAILING", "").split())
+"""
+BACKEND = '''
+"""A build backend that needs nothing: it makes the editable wheel of the scratch course."""
+import os, time, zipfile
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    if os.path.exists("slow"):
+        open("building", "w").close()
+        time.sleep(60)
+    with zipfile.ZipFile(os.path.join(folder, "scratch-1-py3-none-any.whl"), "w") as file:
+        file.writestr("scratch.pth", os.getcwd())
+        file.writestr("scratch-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: scratch\\nVersion: 1\\n")
+        file.writestr("scratch-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
+        file.writestr("scratch-1.dist-info/RECORD", "")
+    return "scratch-1-py3-none-any.whl"
+
+build_wheel = build_editable
+'''
+PROJECT = """[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "scratch"
+version = "1"
+"""
+
+
+def make_course(folder: Path) -> Path:
+    """A folder with start.py, a lock and a project that pip can install without any network."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(START, folder / "start.py")
+    with zipfile.ZipFile(folder / "tools-1-py3-none-any.whl", "w") as wheel:
+        for name in TOOLS:
+            wheel.writestr(f"{name}/__init__.py", "")
+            wheel.writestr(f"{name}/__main__.py", TOOL)
+        wheel.writestr("tools-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tools\nVersion: 1\n")
+        wheel.writestr(
+            "tools-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr("tools-1.dist-info/RECORD", "")
+    (folder / "requirements.lock").write_text("./tools-1-py3-none-any.whl\n")
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "backend.py").write_text(BACKEND)
+    return folder
+
+
+def command(*arguments: str, prelude: str = "") -> list[str]:
+    """The command line that runs start.py in the current folder, after the statements of `prelude`."""
+    program = f"import runpy, sys\n{prelude}\nsys.argv = {['start.py', *arguments]!r}\n"
+    return [sys.executable, "-c", program + "runpy.run_path('start.py', run_name='__main__')"]
+
+
+def surroundings(**more: str) -> dict[str, str]:
+    """The environment variables of a plain shell: no settings of pip or conda from outside."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "CONDA"))}
+    return {**plain, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PYTHONUNBUFFERED": "1", **more}
+
+
+def start(folder: Path, *arguments: str, prelude: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+    """Run start.py in the folder; its output and errors come back together."""
+    return subprocess.run(
+        command(*arguments, prelude=prelude),
+        cwd=folder,
+        env=surroundings(**more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A scratch course after its first start, and what that start said."""
+    folder = make_course(tmp_path_factory.mktemp("a place") / "with spaces ☃")
+    said = start(folder, "--no-browser")
+    assert said.returncode == 0, said.stdout
+    return folder, said.stdout
+
+
+def test_the_first_start_makes_the_environment_and_opens_the_welcome_notebook(first):
+    folder, said = first
+    assert (folder / ".venv" / "course-stamp.txt").exists()
+    assert "Making the environment" in said
+    assert "Installing the packages" in said
+    assert "jupyterlab was called with" in said
+    assert "--LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb" in said
+    assert "'--no-browser'" in said, "what follows start.py goes on to JupyterLab"
+    assert (
+        "checkForUpdates" in next(folder.glob(".venv/share/jupyter/lab/settings/overrides.json")).read_text()
+    )
+
+
+def test_the_second_start_installs_nothing_and_takes_seconds(first):
+    folder, _ = first
+    before = time.perf_counter()
+    said = start(folder)
+    assert time.perf_counter() - before < 5
+    assert "Installing" not in said.stdout
+    assert "jupyterlab was called with" in said.stdout
+
+
+def test_start_test_runs_every_check_and_hands_its_arguments_to_pytest(first):
+    folder, _ = first
+    said = start(folder, "test", "-k", "tokens")
+    assert said.returncode == 0, said.stdout
+    assert "ruff was called with ['check', '.']" in said.stdout
+    assert "ruff was called with ['format', '--check', '.']" in said.stdout
+    assert "mypy was called with []" in said.stdout
+    assert "pytest was called with ['-k', 'tokens']" in said.stdout
+    assert "Every check passed." in said.stdout
+
+
+def test_start_test_goes_on_after_a_failed_check_and_fails_in_the_end(first):
+    folder, _ = first
+    said = start(folder, "test", FAILING="mypy")
+    assert said.returncode == 1
+    assert "pytest was called with []" in said.stdout
+    assert said.stdout.rstrip().endswith("Failed: mypy")
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])
+def test_a_changed_lock_or_project_makes_the_environment_stale(first, name):
+    folder, _ = first
+    with open(folder / name, "a") as file:
+        file.write("# changed\n")
+    assert "Installing the packages" in start(folder).stdout
+    assert "Installing the packages" not in start(folder).stdout
+
+
+def test_an_environment_whose_making_was_killed_is_made_again(first):
+    folder, _ = first
+    for pip in folder.glob(".venv/[lL]ib/**/site-packages/pip"):
+        shutil.rmtree(pip)
+    (folder / ".venv" / "course-stamp.txt").unlink()
+    said = start(folder)
+    assert said.returncode == 0, said.stdout
+    assert "Making the environment" in said.stdout
+
+
+def test_a_moved_folder_is_installed_again(first, tmp_path):
+    folder, _ = first
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved, symlinks=True)
+    said = start(moved)
+    assert "Installing the packages" in said.stdout
+    assert f"in {moved}" in said.stdout
+
+
+if os.name == "posix":  # Windows has no way to send Ctrl-C to one group of programs
+
+    def test_ctrl_c_during_the_installation_is_a_sentence_and_the_next_start_goes_on(first):
+        folder, _ = first
+        (folder / ".venv" / "course-stamp.txt").unlink()
+        (folder / "slow").touch()
+        process = subprocess.Popen(
+            command(),
+            cwd=folder,
+            env=surroundings(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        limit = time.monotonic() + 60
+        while not (folder / "building").exists() and time.monotonic() < limit:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+        assert process.returncode == 1
+        assert "Interrupted. Nothing is lost" in said
+        assert "Traceback" not in said.split("Interrupted.")[1]
+        assert not (folder / ".venv" / "course-stamp.txt").exists()
+        (folder / "slow").unlink()
+        assert "The environment is ready." in start(folder).stdout
+
+
+def test_a_port_in_use_is_announced(first):
+    folder, _ = first
+    with socket.socket() as server:
+        try:
+            server.bind(("127.0.0.1", 8888))
+            server.listen()
+        except OSError:
+            pass  # something else listens there: just as good
+        said = start(folder)
+    assert "Port 8888 is in use" in said.stdout
+    assert "jupyterlab was called with" in said.stdout
+
+
+@pytest.mark.parametrize("version", [(3, 6, 15), (3, 10, 2)])
+def test_an_old_python_is_refused_with_what_to_do(tmp_path, version):
+    said = start(make_course(tmp_path), prelude=f"sys.version_info = {version}")
+    assert said.returncode == 1
+    assert f"This is Python {'.'.join(map(str, version))}" in said.stdout
+    assert "needs Python 3.11 or later" in said.stdout
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_an_old_python_can_read_start_and_finds_all_that_it_imports():
+    tree = ast.parse(START.read_text(), feature_version=(3, 6))
+    imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert "__future__" not in imported, "Python 3.6 does not know annotations from the future"
+    assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("module", ["venv", "ensurepip"])
+def test_a_missing_venv_module_is_named_with_what_to_do(tmp_path, module):
+    prelude = f"""
+import importlib.util
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == "{module}" else real(name)
+"""
+    said = start(make_course(tmp_path), prelude=prelude)
+    assert said.returncode == 1
+    assert "sudo apt install python3-venv" in said.stdout
+    assert "Traceback" not in said.stdout
+
+
+def test_too_little_space_is_said_before_anything_is_installed(tmp_path):
+    prelude = (
+        "import shutil\nshutil.disk_usage = lambda path: shutil._ntuple_diskusage(10**10, 10**10, 5 * 10**8)"
+    )
+    said = start(make_course(tmp_path), prelude=prelude)
+    assert said.returncode == 1
+    assert "Only 0.5 GB are free" in said.stdout
+    assert "Free some space" in said.stdout
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_a_folder_without_its_lock_is_a_sentence(tmp_path):
+    make_course(tmp_path)
+    (tmp_path / "requirements.lock").unlink()
+    said = start(tmp_path)
+    assert said.returncode == 1
+    assert "must be complete" in said.stdout
+    assert "requirements.lock" in said.stdout
+    assert "Traceback" not in said.stdout
+
+
+def test_no_network_is_a_sentence(first):
+    folder, _ = first
+    plain = (folder / "requirements.lock").read_text()
+    (folder / "requirements.lock").write_text("some-package==1.0\n")
+    nowhere = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1"}
+    said = start(folder, **nowhere)
+    (folder / "requirements.lock").write_text(plain)
+    assert said.returncode == 1
+    assert "could not be downloaded: no network" in said.stdout
+    assert "HTTPS_PROXY" in said.stdout
+    assert "Traceback" not in said.stdout
+
+
+def test_a_package_without_a_build_for_this_machine_is_a_sentence(first):
+    folder, _ = first
+    plain = (folder / "requirements.lock").read_text()
+    (folder / "requirements.lock").write_text("some-package==1.0\n")
+    said = start(folder)
+    (folder / "requirements.lock").write_text(plain)
+    assert said.returncode == 1
+    assert "has no build for Python" in said.stdout
+
+
+def test_a_disk_that_fills_up_while_installing_is_a_sentence(first):
+    folder, _ = first
+    (folder / ".venv" / "course-stamp.txt").unlink(missing_ok=True)
+    backend = (folder / "backend.py").read_text()
+    full = "def build_editable(*_, **__): raise OSError(28, 'No space left on device')\n"
+    (folder / "backend.py").write_text(full)
+    said = start(folder)
+    (folder / "backend.py").write_text(backend)
+    assert said.returncode == 1
+    assert "The disk is full." in said.stdout
+
+
+@pytest.fixture
+def module() -> ModuleType:
+    """start.py as a module, to ask its functions."""
+    spec = importlib.util.spec_from_file_location("start", START)
+    assert spec is not None and spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def test_the_active_conda_environment_of_the_courses_name_is_used(module, monkeypatch, tmp_path):
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path))
+    monkeypatch.setenv("CONDA_DEFAULT_ENV", "base")
+    assert module.environment() == module.ROOT / ".venv"
+    monkeypatch.setenv("CONDA_DEFAULT_ENV", "chatgpt-from-scratch")
+    assert module.environment() == module.ROOT / ".venv", (
+        "another Python is running than that of the environment"
+    )
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert module.environment() == tmp_path
+
+
+def test_what_conda_made_is_never_overwritten(module, tmp_path):
+    (tmp_path / "precious").touch()
+    with pytest.raises(SystemExit, match="conda env create"):
+        module.make_environment(tmp_path)
+    assert (tmp_path / "precious").exists()

@@ -1,0 +1,357 @@
+"""Checkpoints: how numbers get onto the disk so that they are still there after a power cut.
+
+A checkpoint is a folder with two files: `model.safetensors` holds the tensors, `config.json` says what they are.
+safetensors is names, shapes and raw numbers. A pickle, which `torch.save` writes, is a program that runs when it is
+opened: a file from a stranger could do anything. So nothing here ever unpickles.
+
+Writing takes time and may be cut off at any moment. The old checkpoint therefore stays until the new one is whole:
+
+    1. write the new one into a folder beside it, and wait until the disk has it (fsync)
+    2. rename    name      ->  name.old
+    3. rename    new one   ->  name
+    4. delete    name.old
+
+A kill before 2 leaves the old one, after 3 the new one, and between them `name.old`, which `load` then reads.
+Checksums (SHA-256) in `config.json` show any byte that has changed since.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = "chatgpt-from-scratch"
+VERSION = 1                                                      # of the files; raised when older code cannot read them
+TENSORS, CONFIG = "model.safetensors", "config.json"
+RESERVED = ("format", "format_version", "tensors_size", "tensors_sha256", "sha256")    # what `save` adds to a config
+HARMLESS = (".DS_Store", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints")             # left behind by file browsers
+
+
+def save(folder: Path, tensors: Mapping[str, Tensor] | None, config: Mapping[str, Any]) -> Path:
+    """Write a checkpoint, in place of the one in `folder` if there is one; the old one stays until the new is whole.
+
+    tensors: stored in their dtypes, from any device; None for a checkpoint that is all config.
+    config: ready for JSON; by custom "kind" says what this is. Returns `folder`.
+    Raises OSError (PermissionError, …) when it cannot be written, FileExistsError when the folder holds other files,
+    TypeError when the config is not ready for JSON; each time the old checkpoint is still there.
+    """
+    folder = Path(folder)
+    taken = sorted(set(config) & set(RESERVED))
+    if taken:
+        raise ValueError(f"The config's {', '.join(taken)} would hide what the checkpoint itself notes; rename it.")
+    data = None if tensors is None else _serialise(tensors)
+    header: dict[str, Any] = {**config, "format": FORMAT, "format_version": VERSION}
+    if data is not None:
+        header |= {"tensors_size": len(data), "tensors_sha256": hashlib.sha256(data).hexdigest()}
+    try:
+        header["sha256"] = _config_hash(header)
+        text = json.dumps(header, indent=1, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"The config for {folder} cannot be written as JSON ({error}); use plain Python values.") from None
+    with _plain_errors(folder, len(data or b"") + len(text)):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_to_replace_others(folder)
+        _sweep(folder, older_than=600.0)
+        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+        try:
+            new.chmod(0o777 & ~_umask())                         # mkdtemp's folders are closed to everybody else
+            if data is not None:
+                _write(new / TENSORS, data)
+            _write(new / CONFIG, text.encode())
+            _sync_folder(new)
+            _swap(new, folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    return folder
+
+
+def load(folder: Path, expect: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint: (tensors on the CPU, config). `expect`: the kind that it must be.
+
+    The config comes with the notes of `save` (see `RESERVED`). Raises FileNotFoundError when there is none, and
+    ValueError when a file is damaged, foreign, of another kind or of another version of the course.
+    """
+    data, config, place = _read(Path(folder), expect)
+    if data is None:
+        return {}, config
+    import safetensors
+    import safetensors.torch
+
+    try:
+        return safetensors.torch.load(data), config
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{place / TENSORS} is not a file of safetensors ({error}). {_again(Path(folder))}") from None
+
+
+def inspect(folder: Path, expect: str | None = None) -> dict[str, Any]:
+    """The config of a checkpoint whose files are whole. Checks and raises what `load` does, but needs no torch."""
+    return _read(Path(folder), expect)[1]
+
+
+def exists(folder: Path) -> bool:
+    """Is there a checkpoint, whole or damaged?"""
+    return _place(Path(folder)) is not None
+
+
+def remove(folder: Path) -> None:
+    """Delete a checkpoint and what interrupted savings left beside it; nothing happens if there is none.
+
+    Raises FileExistsError when the folder holds other files, OSError when it cannot be deleted.
+    """
+    folder = Path(folder)
+    with _plain_errors(folder, 0):
+        _refuse_to_replace_others(folder)
+        for path in (_old(folder), folder):                      # this order: never bring back the older one
+            if path.exists():
+                _discard(path, folder)
+        _sweep(folder, older_than=0.0)
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def _serialise(tensors: Mapping[str, Tensor]) -> bytes:
+    """The bytes of a safetensors file. Copies, since the format knows no shared memory."""
+    import safetensors.torch
+    import torch
+
+    copies = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
+    return safetensors.torch.save(copies, metadata={"format": "pt"})
+
+
+def _config_hash(config: Mapping[str, Any]) -> str:
+    """SHA-256 of a config without its own "sha256", however its JSON is laid out."""
+    rest = {key: value for key, value in config.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file and wait until the disk has it."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names in a folder. Windows has no such call, and needs none."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:                                     # some network drives cannot; that is no reason to fail
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Put `new` in the place of `folder`: steps 2 to 4 of the module's docstring."""
+    old = _old(folder)
+    if folder.exists():
+        if old.exists():                                         # left by a kill between steps 3 and 4
+            _discard(old, folder)
+        _rename(folder, old)
+    try:
+        _rename(new, folder)
+    except BaseException:                                        # also Ctrl-C
+        if old.exists() and not folder.exists():
+            _rename(old, folder)
+        raise
+    _sync_folder(folder.parent)
+    if old.exists():
+        _discard(old, folder)
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Rename a folder. On Windows a virus scanner may hold a file for a moment: try again for two seconds."""
+    for pause in (0.05, 0.1, 0.2, 0.4, 0.8, 0.8):
+        try:
+            return os.rename(source, target)
+        except PermissionError:
+            if os.name != "nt":
+                raise
+            time.sleep(pause)
+    os.rename(source, target)
+
+
+def _discard(path: Path, folder: Path) -> None:
+    """Delete a folder. It loses its name first, so that a kill leaves no half of it under that name."""
+    trash = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    _rename(path, trash / "old")
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def _sweep(folder: Path, older_than: float) -> None:
+    """Delete what savings that were killed left beside `folder`, if it is this many seconds old."""
+    for path in folder.parent.glob(f".{folder.name}.*.tmp"):
+        try:
+            if time.time() - path.stat().st_mtime >= older_than:
+                shutil.rmtree(path, ignore_errors=True)
+        except OSError:                                          # somebody else was faster
+            continue
+
+
+def _refuse_to_replace_others(folder: Path) -> None:
+    """Raise FileExistsError when `folder` is a file, or holds files that no checkpoint has."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file, and a folder is to be written there; move or rename it.")
+    others = sorted(path.name for path in folder.iterdir() if path.name not in (TENSORS, CONFIG, *HARMLESS))
+    if others:
+        raise FileExistsError(
+            f"{folder} holds files that are not the course's ({', '.join(others[:3])}), which would be lost; "
+            "move them elsewhere and try again."
+        )
+
+
+def _umask() -> int:
+    """What permissions new files are not to have."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def _plain_errors(folder: Path, size: int) -> Iterator[None]:
+    """Turn what the system says ("[Errno 28] …") into a sentence that says what to do; the type stays."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:                                  # a sentence of ours
+            raise
+        megabytes = f"{max(1, round(size / 1e6))} MB"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            what = f"there is no room left on the disk: free {megabytes} and try again"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            what = "writing there is not allowed: change its permissions, or let COURSE_HOME name a folder of yours"
+        else:
+            what = f"{error.strerror or error}: check the folder, or let COURSE_HOME name another"
+        sentence = type(error)(f"{folder} could not be written; {what}. What was there before is unchanged.")
+        sentence.errno = error.errno
+        raise sentence from error
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".old")
+
+
+def _place(folder: Path) -> Path | None:
+    """Where the checkpoint lies: in `folder`, or in `folder`.old when a saving was killed between two renames."""
+    for path in (folder, _old(folder)):
+        if path.is_dir() and any((path / name).exists() for name in (CONFIG, TENSORS)):
+            return path
+    return None
+
+
+def _again(folder: Path) -> str:
+    return f"Delete the folder {folder} and make it again, or put back a copy."
+
+
+def _read(folder: Path, expect: str | None) -> tuple[bytes | None, dict[str, Any], Path]:
+    """(bytes of the tensors, config, the folder they lie in), all checked."""
+    while True:
+        place = _place(folder)
+        if place is None:
+            what = f"{folder} is a file, not a folder" if folder.is_file() else f"{folder} holds no checkpoint"
+            raise FileNotFoundError(f"{what}: a folder with {CONFIG} is expected. Make one first, or correct the path.")
+        try:
+            config = _read_config(place / CONFIG, folder)
+            _check_kind(config, expect, place / CONFIG, folder)
+            data = _read_tensors(place / TENSORS, config, folder)
+            return data, config, place
+        except FileNotFoundError:
+            if _place(folder) == place:                          # else somebody saved while we read: look again
+                raise
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        sentence = type(error)(f"{path} could not be read ({error.strerror}); check its permissions and the disk.")
+        sentence.errno = error.errno
+        raise sentence from error
+
+
+def _read_config(path: Path, folder: Path) -> dict[str, Any]:
+    """The config, if it is one that `save` wrote and nobody changed."""
+    try:
+        config = json.loads(_bytes_of(path).decode())
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} is missing, which says what the tensors beside it are. {_again(folder)}"
+        ) from None
+    except (ValueError, RecursionError):                         # not UTF-8, or not JSON
+        raise ValueError(f"{path} is damaged: it should be JSON, and is not. {_again(folder)}") from None
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ValueError(
+            f'{path} was not written by this course: its "format" should be "{FORMAT}". Give another folder; a '
+            "checkpoint of Hugging Face is loaded by course.huggingface."
+        )
+    version = config.get("format_version")
+    if version != VERSION:
+        newer = isinstance(version, int) and version > VERSION
+        todo = "Update the course, or delete the folder" if newer else "Delete the folder"
+        raise ValueError(
+            f"{path} has format version {version!r}, and this version of the course reads {VERSION}. {todo} {folder} "
+            "and make it again."
+        )
+    if config.get("sha256") != _config_hash(config):
+        raise ValueError(f"{path} is damaged: its SHA-256 is not the one noted in it. {_again(folder)}")
+    return config
+
+
+def _check_kind(config: dict[str, Any], expect: str | None, path: Path, folder: Path) -> None:
+    if expect is not None and config.get("kind") != expect:
+        raise ValueError(
+            f'{path} is of the kind "{config.get("kind")}", and "{expect}" is expected. Give the folder of the right '
+            f"kind, or delete {folder} and make it again."
+        )
+
+
+def _read_tensors(path: Path, config: dict[str, Any], folder: Path) -> bytes | None:
+    """The bytes of the tensors, if they are those that the config speaks of; None if it speaks of none."""
+    if "tensors_sha256" not in config:
+        return None
+    try:
+        data = _bytes_of(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing, which should hold the tensors. {_again(folder)}") from None
+    if data[:4] == b"PK\x03\x04" or data[:1] == b"\x80" and data[1:2] in b"\x02\x03\x04\x05" and data[-1:] == b".":
+        raise ValueError(
+            f"{path} is a pickle (torch.save writes them), and safetensors are expected. It was not opened, because "
+            f"a pickle can run any program. {_again(folder)}"
+        )
+    if len(data) != config["tensors_size"]:
+        raise ValueError(
+            f"{path} has {len(data):,} bytes, and {config['tensors_size']:,} are expected: it was cut off or "
+            f"exchanged. {_again(folder)}"
+        )
+    if hashlib.sha256(data).hexdigest() != config["tensors_sha256"]:
+        raise ValueError(
+            f"{path} is damaged or another model's: its SHA-256 is not the one in {CONFIG} beside it. {_again(folder)}"
+        )
+    return data

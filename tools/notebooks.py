@@ -1,0 +1,138 @@
+"""Run the notebooks in chain order and write their outputs back: `make notebooks [ONLY="04 05"]`.
+
+All run on the CPU in one fresh artifact folder, so the committed outputs show what a newcomer sees. A
+notebook is written only when every one of its cells succeeded. What changes from run to run without a reason (times,
+random names of widgets, versions) is left out, so that a diff shows what really changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+CELL_LIMIT = 900  # seconds
+
+
+def widgets_in_order(notebook: Any) -> list[str]:
+    """The random names of the stored widgets, in an order that depends on the notebook alone."""
+    stored = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
+    state = stored.get("state", {})
+    names = [
+        output.data["application/vnd.jupyter.widget-view+json"]["model_id"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    ]
+    alone = sorted(
+        state, key=lambda name: re.sub(r"[0-9a-f]{32}", "", json.dumps(state[name], sort_keys=True))
+    )
+    order: dict[str, None] = {}
+    for queue in (names, alone):
+        while queue:  # a shown widget, then those it is made of, and so on
+            name = queue.pop(0)
+            if name in state and name not in order:
+                order[name] = None
+                queue += re.findall(r"IPY_MODEL_([0-9a-f]{32})", json.dumps(state[name], sort_keys=True))
+    return list(order)
+
+
+def steady(notebook: Any, stem: str) -> Any:
+    """The notebook without what differs between two equal runs."""
+    widgets, order = notebook.metadata.get("widgets"), widgets_in_order(notebook)
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python", "file_extension": ".py"},
+    }
+    if widgets:
+        notebook.metadata["widgets"] = widgets  # so that sliders are seen before anything has run
+    for cell in notebook.cells:
+        for name in ("execution", "lines_to_next_cell"):
+            cell.metadata.pop(name, None)
+    text = nbformat.writes(notebook)
+    for number, name in enumerate(order):
+        text = text.replace(name, hashlib.md5(f"{stem} {number}".encode()).hexdigest())
+    return nbformat.reads(text, as_version=4)
+
+
+def merge_streams(notebook: Any) -> None:
+    """One text output per stream and place: prints arrive in as many pieces as the clock had it."""
+    for cell in notebook.cells:
+        merged: list[Any] = []
+        for output in cell.get("outputs", ()):
+            same = merged and output.output_type == "stream" and merged[-1].get("name") == output.name
+            if same:
+                merged[-1].text += output.text
+            else:
+                merged.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = merged
+
+
+def run(path: Path) -> float:
+    """Run one notebook and write it back; returns the seconds. Raises CellExecutionError, writing nothing."""
+    notebook = nbformat.read(path, as_version=4)
+    start = time.perf_counter()
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_LIMIT,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    client.execute(stderr=subprocess.DEVNULL)  # the kernel's own log, not the cells' output
+    seconds = time.perf_counter() - start
+    merge_streams(notebook)
+    done = path.with_suffix(".ipynb.partial")
+    nbformat.write(steady(notebook, path.stem), done)
+    os.replace(done, path)
+    return seconds
+
+
+def main() -> int:
+    """Run the notebooks that the command line names by their beginnings, or all."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", help="beginnings of file names, such as 04 (default: all)")
+    parser.add_argument("--home", help="an artifact folder to go on with (default: a fresh one)")
+    asked = parser.parse_args()
+    paths = sorted(NOTEBOOKS.glob("*.ipynb"))
+    unknown = [name for name in asked.names if not any(path.name.startswith(name) for path in paths)]
+    if unknown:
+        parser.error(
+            f"no notebook begins with {', '.join(unknown)}; there are {', '.join(p.stem for p in paths)}"
+        )
+    chosen = [path for path in paths if not asked.names or path.name.startswith(tuple(asked.names))]
+    os.environ.pop("MPLBACKEND", None)
+    os.environ["COURSE_DEVICE"] = "cpu"
+    total = 0.0
+    with tempfile.TemporaryDirectory(prefix="course-") as fresh:
+        os.environ["COURSE_HOME"] = asked.home or fresh
+        for path in chosen:
+            print(f"{path.stem:<20}", end="", flush=True)
+            try:
+                seconds = run(path)
+            except CellExecutionError as error:
+                print(f"failed, and is left as it was.\n{error}", file=sys.stderr)
+                return 1
+            total += seconds
+            print(f"{seconds:6.0f} s   {path.stat().st_size / 1e3:6.0f} kB", flush=True)
+    print(f"{'together':<20}{total:6.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,8 +1,8 @@
 """Run the notebooks in chain order and write their outputs back: `make notebooks [ONLY="04 05"]`.
 
 All run on the CPU in one fresh artifact folder, so the committed outputs show what a newcomer sees. A
-notebook is written only when every one of its cells succeeded. What changes from run to run without a reason (times,
-random names of widgets, versions) is left out, so that a diff shows what really changed.
+notebook is written only when every one of its cells succeeded. What changes from run to run without a
+reason (times, random names of widgets, versions) is left out, so that a diff shows what really changed.
 """
 
 from __future__ import annotations

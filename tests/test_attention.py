@@ -273,6 +273,16 @@ def test_the_readable_attention_equals_the_fused_one_inside_the_module() -> None
     torch.testing.assert_close(module.out(y), module(x, causal=True))
 
 
+def test_queries_and_keys_are_rotated_and_values_are_not() -> None:
+    module, x = make(2, n_kv_head=2), draw(2, 2, 7, 24)
+    cos, sin = rotary_angles(torch.arange(7), 6)
+    q, k, v = module.project(x)
+    q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    expected = module.out(y.transpose(1, 2).reshape(2, 7, 24))
+    torch.testing.assert_close(module(x, causal=True, rotary=(cos, sin)), expected)
+
+
 def test_heads_that_do_not_divide_give_a_sentence_with_numbers_that_do() -> None:
     with pytest.raises(ValueError, match="d_model=130 does not divide into n_head=4 heads; try 128 or 132"):
         MultiHeadAttention(130, 4)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from course.attention import rotary_angles
 from course.transformer import GPT, MLP, Block, GPTConfig, make_norm, sinusoidal_positions
 
 SMALL = GPTConfig(vocab_size=61, context_length=16, n_layer=2, n_head=4, d_model=32)
@@ -93,7 +94,6 @@ def test_the_number_of_parameters_follows_the_formula(config: GPTConfig) -> None
 def test_with_the_cache_come_the_logits_of_the_whole_text(config: GPTConfig) -> None:
     model, tokens = lively(config), tokens_for(config)
     cache = model.new_cache(3)
-    cache.keys = [t.double() for t in cache.keys]
     with torch.no_grad():
         parts = [
             model(tokens[:, start:end], cache=cache) for start, end in ((0, 5), (5, 6), (6, 12), (12, 16))
@@ -254,6 +254,11 @@ def test_padding_on_the_left_changes_nothing_when_mask_and_positions_say_so(posi
     with torch.no_grad():
         logits = model(padded, mask=mask[None, None], positions=(place - pad).clamp_min(0)[None])
         torch.testing.assert_close(logits[:, pad:], model(tokens), rtol=0, atol=1e-10)
+        cache = model.new_cache(1)
+        for start, end in ((0, 8), (8, 11), (11, 14)):
+            seen, places = mask[None, None, start:end, :end], (place - pad).clamp_min(0)[None, start:end]
+            part = model(padded[:, start:end], mask=seen, positions=places, cache=cache)
+            torch.testing.assert_close(part, logits[:, start:end], rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("config", [SMALL, GPTConfig.llama(**{**SMALL.to_dict(), "norm": "rms"})])
@@ -261,6 +266,22 @@ def test_padding_on_the_right_changes_nothing_before_it(config: GPTConfig) -> No
     model, tokens = lively(config), tokens_for(config)
     with torch.no_grad():
         torch.testing.assert_close(model(tokens)[:, :7], model(tokens[:, :7]), rtol=0, atol=1e-10)
+
+
+def test_sinusoidal_positions_are_added_to_the_scaled_embedding() -> None:
+    model, tokens = lively(replace(SMALL, position="sinusoidal")), tokens_for(SMALL)
+    x = model.token_embedding(tokens) * math.sqrt(32) + sinusoidal_positions(16, 32)  # arXiv:1706.03762, 3.4
+    for block in model.blocks:
+        x = block(x, causal=True)
+    torch.testing.assert_close(model.hidden(tokens), model.norm(x))
+
+
+def test_the_base_of_the_rotary_angles_is_the_configs() -> None:
+    model, tokens = lively(replace(SMALL, position="rotary", rope_base=50.0)), tokens_for(SMALL)
+    x, rotary = model.token_embedding(tokens), rotary_angles(torch.arange(16), 8, 50.0)
+    for block in model.blocks:
+        x = block(x, causal=True, rotary=rotary)
+    torch.testing.assert_close(model.hidden(tokens), model.norm(x))
 
 
 def test_rotary_positions_only_count_distances() -> None:

@@ -33,10 +33,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "chatgpt-from-scratch"
-VERSION = 1                                                      # of the files; raised when older code cannot read them
+VERSION = 1  # of the files; raised when older code cannot read them
 TENSORS, CONFIG = "model.safetensors", "config.json"
-RESERVED = ("format", "format_version", "tensors_size", "tensors_sha256", "sha256")    # what `save` adds to a config
-HARMLESS = (".DS_Store", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints")             # left behind by file browsers
+RESERVED = (
+    "format",
+    "format_version",
+    "tensors_size",
+    "tensors_sha256",
+    "sha256",
+)  # what `save` adds to a config
+HARMLESS = (".DS_Store", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints")  # left behind by file browsers
 
 
 def save(folder: Path, tensors: Mapping[str, Tensor] | None, config: Mapping[str, Any]) -> Path:
@@ -50,7 +56,9 @@ def save(folder: Path, tensors: Mapping[str, Tensor] | None, config: Mapping[str
     folder = Path(folder)
     taken = sorted(set(config) & set(RESERVED))
     if taken:
-        raise ValueError(f"The config's {', '.join(taken)} would hide what the checkpoint itself notes; rename it.")
+        raise ValueError(
+            f"The config's {', '.join(taken)} would hide what the checkpoint itself notes; rename it."
+        )
     data = None if tensors is None else _serialise(tensors)
     header: dict[str, Any] = {**config, "format": FORMAT, "format_version": VERSION}
     if data is not None:
@@ -59,14 +67,16 @@ def save(folder: Path, tensors: Mapping[str, Tensor] | None, config: Mapping[str
         header["sha256"] = _config_hash(header)
         text = json.dumps(header, indent=1, ensure_ascii=False)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"The config for {folder} cannot be written as JSON ({error}); use plain Python values.") from None
+        raise TypeError(
+            f"The config for {folder} cannot be written as JSON ({error}); use plain Python values."
+        ) from None
     with _plain_errors(folder, len(data or b"") + len(text)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _refuse_to_replace_others(folder)
         _sweep(folder, older_than=600.0)
         new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
         try:
-            new.chmod(0o777 & ~_umask())                         # mkdtemp's folders are closed to everybody else
+            new.chmod(0o777 & ~_umask())  # mkdtemp's folders are closed to everybody else
             if data is not None:
                 _write(new / TENSORS, data)
             _write(new / CONFIG, text.encode())
@@ -92,7 +102,9 @@ def load(folder: Path, expect: str | None = None) -> tuple[dict[str, Tensor], di
     try:
         return safetensors.torch.load(data), config
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{place / TENSORS} is not a file of safetensors ({error}). {_again(Path(folder))}") from None
+        raise ValueError(
+            f"{place / TENSORS} is not a file of safetensors ({error}). {_again(Path(folder))}"
+        ) from None
 
 
 def inspect(folder: Path, expect: str | None = None) -> dict[str, Any]:
@@ -113,7 +125,7 @@ def remove(folder: Path) -> None:
     folder = Path(folder)
     with _plain_errors(folder, 0):
         _refuse_to_replace_others(folder)
-        for path in (_old(folder), folder):                      # this order: never bring back the older one
+        for path in (_old(folder), folder):  # this order: never bring back the older one
             if path.exists():
                 _discard(path, folder)
         _sweep(folder, older_than=0.0)
@@ -128,7 +140,8 @@ def _serialise(tensors: Mapping[str, Tensor]) -> bytes:
     import torch
 
     copies = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
     }
     return safetensors.torch.save(copies, metadata={"format": "pt"})
 
@@ -154,7 +167,7 @@ def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
-    except OSError as error:                                     # some network drives cannot; that is no reason to fail
+    except OSError as error:  # some network drives cannot; that is no reason to fail
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
@@ -165,12 +178,12 @@ def _swap(new: Path, folder: Path) -> None:
     """Put `new` in the place of `folder`: steps 2 to 4 of the module's docstring."""
     old = _old(folder)
     if folder.exists():
-        if old.exists():                                         # left by a kill between steps 3 and 4
+        if old.exists():  # left by a kill between steps 3 and 4
             _discard(old, folder)
         _rename(folder, old)
     try:
         _rename(new, folder)
-    except BaseException:                                        # also Ctrl-C
+    except BaseException:  # also Ctrl-C
         if old.exists() and not folder.exists():
             _rename(old, folder)
         raise
@@ -204,7 +217,7 @@ def _sweep(folder: Path, older_than: float) -> None:
         try:
             if time.time() - path.stat().st_mtime >= older_than:
                 shutil.rmtree(path, ignore_errors=True)
-        except OSError:                                          # somebody else was faster
+        except OSError:  # somebody else was faster
             continue
 
 
@@ -235,7 +248,7 @@ def _plain_errors(folder: Path, size: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:                                  # a sentence of ours
+        if error.errno is None:  # a sentence of ours
             raise
         megabytes = f"{max(1, round(size / 1e6))} MB"
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -273,15 +286,19 @@ def _read(folder: Path, expect: str | None) -> tuple[bytes | None, dict[str, Any
     while True:
         place = _place(folder)
         if place is None:
-            what = f"{folder} is a file, not a folder" if folder.is_file() else f"{folder} holds no checkpoint"
-            raise FileNotFoundError(f"{what}: a folder with {CONFIG} is expected. Make one first, or correct the path.")
+            what = (
+                f"{folder} is a file, not a folder" if folder.is_file() else f"{folder} holds no checkpoint"
+            )
+            raise FileNotFoundError(
+                f"{what}: a folder with {CONFIG} is expected. Make one first, or correct the path."
+            )
         try:
             config = _read_config(place / CONFIG, folder)
             _check_kind(config, expect, place / CONFIG, folder)
             data = _read_tensors(place / TENSORS, config, folder)
             return data, config, place
         except FileNotFoundError:
-            if _place(folder) == place:                          # else somebody saved while we read: look again
+            if _place(folder) == place:  # else somebody saved while we read: look again
                 raise
 
 
@@ -291,7 +308,9 @@ def _bytes_of(path: Path) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        sentence = type(error)(f"{path} could not be read ({error.strerror}); check its permissions and the disk.")
+        sentence = type(error)(
+            f"{path} could not be read ({error.strerror}); check its permissions and the disk."
+        )
         sentence.errno = error.errno
         raise sentence from error
 
@@ -304,7 +323,7 @@ def _read_config(path: Path, folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{path} is missing, which says what the tensors beside it are. {_again(folder)}"
         ) from None
-    except (ValueError, RecursionError):                         # not UTF-8, or not JSON
+    except (ValueError, RecursionError):  # not UTF-8, or not JSON
         raise ValueError(f"{path} is damaged: it should be JSON, and is not. {_again(folder)}") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise ValueError(
@@ -339,8 +358,15 @@ def _read_tensors(path: Path, config: dict[str, Any], folder: Path) -> bytes | N
     try:
         data = _bytes_of(path)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing, which should hold the tensors. {_again(folder)}") from None
-    if data[:4] == b"PK\x03\x04" or data[:1] == b"\x80" and data[1:2] in b"\x02\x03\x04\x05" and data[-1:] == b".":
+        raise FileNotFoundError(
+            f"{path} is missing, which should hold the tensors. {_again(folder)}"
+        ) from None
+    if (
+        data[:4] == b"PK\x03\x04"
+        or data[:1] == b"\x80"
+        and data[1:2] in b"\x02\x03\x04\x05"
+        and data[-1:] == b"."
+    ):
         raise ValueError(
             f"{path} is a pickle (torch.save writes them), and safetensors are expected. It was not opened, because "
             f"a pickle can run any program. {_again(folder)}"

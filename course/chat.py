@@ -111,7 +111,7 @@ class Conversation:
     def _prompt(self, asked: Message) -> list[int]:
         context = self.model.config.context_length
         for kept in range(self.remember, -1, -1):
-            history = self.messages[len(self.messages) - 2 * kept :] if kept else []
+            history = self.messages[-2 * kept :] if kept else []
             ids = render(self.tokenizer, [*history, asked])
             if len(ids) < context - 8:                           # some room for an answer
                 return ids

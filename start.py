@@ -66,7 +66,10 @@ def fingerprint():
 
 def wait(command):
     """Run a command to its end; returns its exit code. Ctrl-C reaches it directly, we only wait for it."""
-    process = subprocess.Popen([str(part) for part in command], cwd=str(ROOT))
+    path = str(Path(command[0]).parent) + os.pathsep + os.environ.get("PATH", "")  # finds `course`
+    process = subprocess.Popen(
+        [str(part) for part in command], cwd=str(ROOT), env=dict(os.environ, PATH=path)
+    )
     while True:
         with contextlib.suppress(KeyboardInterrupt):
             return process.wait()
@@ -166,7 +169,7 @@ def run_checks(python, arguments):
     """Run every check, even after one failed, and name those that failed at the end."""
     checks = {
         "ruff check": ["ruff", "check", "."],
-        "ruff format": ["ruff", "format", "--check", "."],
+        "ruff format": ["ruff", "format", "--check", "--output-format=concise", "."],
         "mypy": ["mypy"],
         "pytest": ["pytest", *arguments],
     }

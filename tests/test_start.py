@@ -1,7 +1,7 @@
 """`start.py` for real, in scratch folders: it makes the environment, resumes, and says what is wrong.
 
 The scratch course depends on one small wheel instead of torch and JupyterLab. In that wheel, `jupyterlab`,
-`ruff`, `mypy` and `pytest` are programs that print what they were asked to do; so an installation takes seconds.
+`ruff`, `mypy` and `pytest` are programs that print what they were asked to do; an installation takes seconds.
 """
 
 from __future__ import annotations

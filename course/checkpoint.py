@@ -1,10 +1,11 @@
 """Checkpoints: how numbers get onto the disk so that they are still there after a power cut.
 
-A checkpoint is a folder with two files: `model.safetensors` holds the tensors, `config.json` says what they are.
-safetensors is names, shapes and raw numbers. A pickle, which `torch.save` writes, is a program that runs when it is
-opened: a file from a stranger could do anything. So nothing here ever unpickles.
+A checkpoint is a folder with two files: `model.safetensors` holds the tensors, `config.json` says what they
+are. safetensors is names, shapes and raw numbers. A pickle, which `torch.save` writes, is a program that runs
+when it is opened: a file from a stranger could do anything. So nothing here ever unpickles.
 
-Writing takes time and may be cut off at any moment. The old checkpoint therefore stays until the new one is whole:
+Writing takes time and may be cut off at any moment. The old checkpoint therefore stays until the new one is
+whole:
 
     1. write the new one into a folder beside it, and wait until the disk has it (fsync)
     2. rename    name      ->  name.old
@@ -21,8 +22,8 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,23 +36,17 @@ if TYPE_CHECKING:
 FORMAT = "chatgpt-from-scratch"
 VERSION = 1  # of the files; raised when older code cannot read them
 TENSORS, CONFIG = "model.safetensors", "config.json"
-RESERVED = (
-    "format",
-    "format_version",
-    "tensors_size",
-    "tensors_sha256",
-    "sha256",
-)  # what `save` adds to a config
+RESERVED = ("format", "format_version", "tensors_size", "tensors_sha256", "sha256")  # added by `save`
 HARMLESS = (".DS_Store", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints")  # left behind by file browsers
 
 
 def save(folder: Path, tensors: Mapping[str, Tensor] | None, config: Mapping[str, Any]) -> Path:
-    """Write a checkpoint, in place of the one in `folder` if there is one; the old one stays until the new is whole.
+    """Write a checkpoint, in place of the one in `folder` if there is one.
 
     tensors: stored in their dtypes, from any device; None for a checkpoint that is all config.
     config: ready for JSON; by custom "kind" says what this is. Returns `folder`.
-    Raises OSError (PermissionError, …) when it cannot be written, FileExistsError when the folder holds other files,
-    TypeError when the config is not ready for JSON; each time the old checkpoint is still there.
+    Raises OSError (PermissionError, …) when it cannot be written, FileExistsError when the folder holds other
+    files, TypeError when the config is not ready for JSON. Each time, what was there before stays there.
     """
     folder = Path(folder)
     taken = sorted(set(config) & set(RESERVED))
@@ -64,24 +59,26 @@ def save(folder: Path, tensors: Mapping[str, Tensor] | None, config: Mapping[str
     if data is not None:
         header |= {"tensors_size": len(data), "tensors_sha256": hashlib.sha256(data).hexdigest()}
     try:
+        header = json.loads(json.dumps(header))  # as it will be read: tuples become lists, keys become text
         header["sha256"] = _config_hash(header)
-        text = json.dumps(header, indent=1, ensure_ascii=False)
+        text = _layout(header).encode()
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"The config for {folder} cannot be written as JSON ({error}); use plain Python values."
         ) from None
-    with _plain_errors(folder, len(data or b"") + len(text)):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _refuse_to_replace_others(folder)
-        _sweep(folder, older_than=600.0)
-        new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    with _plain_errors(f"{folder} could not be written", len(data or b"") + len(text)):
+        real = folder.resolve()  # where a link points to
+        real.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_to_replace_others(real)
+        _sweep(real, older_than=600.0)
+        new = _beside(real)
         try:
-            new.chmod(0o777 & ~_umask())  # mkdtemp's folders are closed to everybody else
+            new.mkdir()
             if data is not None:
                 _write(new / TENSORS, data)
-            _write(new / CONFIG, text.encode())
+            _write(new / CONFIG, text)
             _sync_folder(new)
-            _swap(new, folder)
+            _swap(new, real)
         finally:
             shutil.rmtree(new, ignore_errors=True)
     return folder
@@ -90,8 +87,8 @@ def save(folder: Path, tensors: Mapping[str, Tensor] | None, config: Mapping[str
 def load(folder: Path, expect: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a checkpoint: (tensors on the CPU, config). `expect`: the kind that it must be.
 
-    The config comes with the notes of `save` (see `RESERVED`). Raises FileNotFoundError when there is none, and
-    ValueError when a file is damaged, foreign, of another kind or of another version of the course.
+    The config comes with the notes of `save` (see `RESERVED`). Raises FileNotFoundError when a file is
+    missing, ValueError when one is damaged, foreign, of another kind or of another version of the course.
     """
     data, config, place = _read(Path(folder), expect)
     if data is None:
@@ -103,12 +100,12 @@ def load(folder: Path, expect: str | None = None) -> tuple[dict[str, Tensor], di
         return safetensors.torch.load(data), config
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{place / TENSORS} is not a file of safetensors ({error}). {_again(Path(folder))}"
+            f"{place / TENSORS} does not hold safetensors ({error}). {_again(Path(folder))}"
         ) from None
 
 
 def inspect(folder: Path, expect: str | None = None) -> dict[str, Any]:
-    """The config of a checkpoint whose files are whole. Checks and raises what `load` does, but needs no torch."""
+    """The config alone, after the checks of `load` and with its errors, but without torch."""
     return _read(Path(folder), expect)[1]
 
 
@@ -122,16 +119,16 @@ def remove(folder: Path) -> None:
 
     Raises FileExistsError when the folder holds other files, OSError when it cannot be deleted.
     """
-    folder = Path(folder)
-    with _plain_errors(folder, 0):
-        _refuse_to_replace_others(folder)
-        for path in (_old(folder), folder):  # this order: never bring back the older one
+    with _plain_errors(f"{folder} could not be deleted"):
+        real = Path(folder).resolve()
+        _refuse_to_replace_others(real)
+        for path in (_old(real), real):  # in this order: the older one must not come back
             if path.exists():
-                _discard(path, folder)
-        _sweep(folder, older_than=0.0)
+                _discard(path, real)
+        _sweep(real, older_than=0.0)
 
 
-# --- writing ------------------------------------------------------------------------------------------------------
+# --- writing ------------------------------------------------------------------------------------------------
 
 
 def _serialise(tensors: Mapping[str, Tensor]) -> bytes:
@@ -144,6 +141,12 @@ def _serialise(tensors: Mapping[str, Tensor]) -> bytes:
         for name, tensor in tensors.items()
     }
     return safetensors.torch.save(copies, metadata={"format": "pt"})
+
+
+def _layout(config: Mapping[str, Any]) -> str:
+    """A config as JSON, one entry per line: short, and still to be read in any editor."""
+    lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in config.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _config_hash(config: Mapping[str, Any]) -> str:
@@ -204,10 +207,15 @@ def _rename(source: Path, target: Path) -> None:
     os.rename(source, target)
 
 
+def _beside(folder: Path) -> Path:
+    """A new name beside `folder`, for what is unfinished or to be deleted."""
+    return folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+
+
 def _discard(path: Path, folder: Path) -> None:
     """Delete a folder. It loses its name first, so that a kill leaves no half of it under that name."""
-    trash = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
-    _rename(path, trash / "old")
+    trash = _beside(folder)
+    _rename(path, trash)
     shutil.rmtree(trash, ignore_errors=True)
 
 
@@ -235,34 +243,30 @@ def _refuse_to_replace_others(folder: Path) -> None:
         )
 
 
-def _umask() -> int:
-    """What permissions new files are not to have."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 @contextmanager
-def _plain_errors(folder: Path, size: int) -> Iterator[None]:
-    """Turn what the system says ("[Errno 28] …") into a sentence that says what to do; the type stays."""
+def _plain_errors(what: str, size: int = 0) -> Iterator[None]:
+    """Turn what the system says ("[Errno 28] …") into a sentence that says what to do; the type stays.
+
+    what: "… could not be written". size: the bytes to be written.
+    """
     try:
         yield
     except OSError as error:
         if error.errno is None:  # a sentence of ours
             raise
-        megabytes = f"{max(1, round(size / 1e6))} MB"
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            what = f"there is no room left on the disk: free {megabytes} and try again"
+            why = f"there is no room left on the disk: free {max(1, round(size / 1e6))} MB and try again"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            what = "writing there is not allowed: change its permissions, or let COURSE_HOME name a folder of yours"
+            why = "the system forbids it: change the permissions, or let COURSE_HOME name a folder of yours"
         else:
-            what = f"{error.strerror or error}: check the folder, or let COURSE_HOME name another"
-        sentence = type(error)(f"{folder} could not be written; {what}. What was there before is unchanged.")
+            why = f"{error.strerror}: check the folder, or let COURSE_HOME name another"
+        unchanged = " What was there before is unchanged." if size else ""
+        sentence = type(error)(f"{what}; {why}.{unchanged}")
         sentence.errno = error.errno
         raise sentence from error
 
 
-# --- reading ------------------------------------------------------------------------------------------------------
+# --- reading ------------------------------------------------------------------------------------------------
 
 
 def _old(folder: Path) -> Path:
@@ -270,8 +274,8 @@ def _old(folder: Path) -> Path:
 
 
 def _place(folder: Path) -> Path | None:
-    """Where the checkpoint lies: in `folder`, or in `folder`.old when a saving was killed between two renames."""
-    for path in (folder, _old(folder)):
+    """Where the checkpoint lies: in `folder`, or in its .old after a kill between the two renames."""
+    for path in (folder, _old(folder), folder):  # again, for a saving that ended between the first two looks
         if path.is_dir() and any((path / name).exists() for name in (CONFIG, TENSORS)):
             return path
     return None
@@ -283,42 +287,40 @@ def _again(folder: Path) -> str:
 
 def _read(folder: Path, expect: str | None) -> tuple[bytes | None, dict[str, Any], Path]:
     """(bytes of the tensors, config, the folder they lie in), all checked."""
-    while True:
-        place = _place(folder)
-        if place is None:
-            what = (
-                f"{folder} is a file, not a folder" if folder.is_file() else f"{folder} holds no checkpoint"
-            )
-            raise FileNotFoundError(
-                f"{what}: a folder with {CONFIG} is expected. Make one first, or correct the path."
-            )
-        try:
-            config = _read_config(place / CONFIG, folder)
-            _check_kind(config, expect, place / CONFIG, folder)
-            data = _read_tensors(place / TENSORS, config, folder)
-            return data, config, place
-        except FileNotFoundError:
-            if _place(folder) == place:  # else somebody saved while we read: look again
-                raise
+    with _plain_errors(f"{folder} could not be read"):
+        while True:
+            place, stamp = _place(folder), _stamp(folder)
+            if place is None:
+                what = "is a file, not a folder" if folder.is_file() else "holds no checkpoint"
+                raise FileNotFoundError(
+                    f"{folder} {what}: a folder with {CONFIG} is expected. Make one first, or give the right "
+                    "path."
+                )
+            try:
+                config = _read_config(place / CONFIG, folder)
+                _check_kind(config, expect, place / CONFIG, folder)
+                return _read_tensors(place / TENSORS, config, folder), config, place
+            except (FileNotFoundError, ValueError):
+                if stamp == _stamp(folder):  # else somebody saved while we read: look again
+                    raise
 
 
-def _bytes_of(path: Path) -> bytes:
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    """Changes with every save."""
+    place = _place(folder)
+    if place is None or not (place / CONFIG).exists():
+        return None
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        sentence = type(error)(
-            f"{path} could not be read ({error.strerror}); check its permissions and the disk."
-        )
-        sentence.errno = error.errno
-        raise sentence from error
+        found = (place / CONFIG).stat()
+    except FileNotFoundError:  # renamed this moment
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _read_config(path: Path, folder: Path) -> dict[str, Any]:
     """The config, if it is one that `save` wrote and nobody changed."""
     try:
-        config = json.loads(_bytes_of(path).decode())
+        config = json.loads(path.read_bytes().decode())
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} is missing, which says what the tensors beside it are. {_again(folder)}"
@@ -327,16 +329,16 @@ def _read_config(path: Path, folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged: it should be JSON, and is not. {_again(folder)}") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise ValueError(
-            f'{path} was not written by this course: its "format" should be "{FORMAT}". Give another folder; a '
-            "checkpoint of Hugging Face is loaded by course.huggingface."
+            f'{path} was not written by this course: its "format" should be "{FORMAT}". Give another folder; '
+            "a checkpoint of Hugging Face is loaded by course.huggingface."
         )
     version = config.get("format_version")
     if version != VERSION:
         newer = isinstance(version, int) and version > VERSION
         todo = "Update the course, or delete the folder" if newer else "Delete the folder"
         raise ValueError(
-            f"{path} has format version {version!r}, and this version of the course reads {VERSION}. {todo} {folder} "
-            "and make it again."
+            f"{path} has format version {version!r}, and this version of the course reads {VERSION}. "
+            f"{todo} {folder} and make it again."
         )
     if config.get("sha256") != _config_hash(config):
         raise ValueError(f"{path} is damaged: its SHA-256 is not the one noted in it. {_again(folder)}")
@@ -346,8 +348,8 @@ def _read_config(path: Path, folder: Path) -> dict[str, Any]:
 def _check_kind(config: dict[str, Any], expect: str | None, path: Path, folder: Path) -> None:
     if expect is not None and config.get("kind") != expect:
         raise ValueError(
-            f'{path} is of the kind "{config.get("kind")}", and "{expect}" is expected. Give the folder of the right '
-            f"kind, or delete {folder} and make it again."
+            f'{path} is of the kind "{config.get("kind")}", and "{expect}" is expected. Give the folder of '
+            f"that kind, or delete {folder} and make it again."
         )
 
 
@@ -356,28 +358,21 @@ def _read_tensors(path: Path, config: dict[str, Any], folder: Path) -> bytes | N
     if "tensors_sha256" not in config:
         return None
     try:
-        data = _bytes_of(path)
+        data = path.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} is missing, which should hold the tensors. {_again(folder)}"
         ) from None
-    if (
-        data[:4] == b"PK\x03\x04"
-        or data[:1] == b"\x80"
-        and data[1:2] in b"\x02\x03\x04\x05"
-        and data[-1:] == b"."
-    ):
-        raise ValueError(
-            f"{path} is a pickle (torch.save writes them), and safetensors are expected. It was not opened, because "
-            f"a pickle can run any program. {_again(folder)}"
+    if len(data) == config["tensors_size"] and hashlib.sha256(data).hexdigest() == config["tensors_sha256"]:
+        return data
+    if data[:4] == b"PK\x03\x04" or (data[:1] == b"\x80" and data[-1:] == b"."):
+        why = (
+            "is a pickle (torch.save writes them), and safetensors are expected. It was not opened, because "
+            "a pickle can run any program"
         )
-    if len(data) != config["tensors_size"]:
-        raise ValueError(
-            f"{path} has {len(data):,} bytes, and {config['tensors_size']:,} are expected: it was cut off or "
-            f"exchanged. {_again(folder)}"
-        )
-    if hashlib.sha256(data).hexdigest() != config["tensors_sha256"]:
-        raise ValueError(
-            f"{path} is damaged or another model's: its SHA-256 is not the one in {CONFIG} beside it. {_again(folder)}"
-        )
-    return data
+    elif len(data) != config["tensors_size"]:
+        expected = f"{config['tensors_size']:,}"
+        why = f"has {len(data):,} bytes, and {expected} are expected: it was cut off or exchanged"
+    else:
+        why = f"is damaged or another model's: its SHA-256 is not the one in {CONFIG} beside it"
+    raise ValueError(f"{path} {why}. {_again(folder)}")

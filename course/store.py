@@ -2,13 +2,16 @@
 
     tokenizer -> base -> sft -> reward -> assistant
 
-Each is a checkpoint in a folder of its own name: the learner's in `home()`, those that came with the course in
-`shipped_home()`. Who asks for an artifact gets the learner's own if there is one, else the shipped one, and a
-sentence that says which. With it lies a card: the settings, seed, metrics and parents that made it.
+Each is a checkpoint in a folder of its own name: the learner's in `home()`, those that came with the course
+in `shipped_home()`. Who asks for an artifact gets the learner's own if there is one, else the shipped one,
+and a sentence that says which. With it lies a card: the settings, seed, metrics and parents that made it.
 
-A model is only as good as the tokenizer that it learned to read with: to any other it answers nonsense. So every
-model carries its tokenizer with it, and `load_chain` hands out both together. A learner who trains a new tokenizer
-keeps models that work, and is told which of them were made before it (they are "stale").
+A model is only as good as the tokenizer that it learned to read with: with any other it speaks nonsense. So
+every model carries its tokenizer along, and `load_chain` hands out both together. A learner who trains a new
+tokenizer keeps models that work, and is told which of them were made before it (they are "stale").
+
+An artifact of the learner's that is damaged is never passed over in silence: `find` and `load_model` raise an
+error that says how to make it again; `load_chain` gives the shipped one instead and says so.
 """
 
 from __future__ import annotations
@@ -54,9 +57,10 @@ HEADLINES = {  # the metric that tells most about each kind, and how to say it
 
 @dataclass(frozen=True)
 class Card:
-    """Where an artifact comes from. parents: kind -> SHA-256 of what it was made from. seconds: time to make it.
+    """Where an artifact comes from.
 
-    made: the moment, ISO 8601, UTC. versions: of Python, torch and the course.
+    parents: kind -> SHA-256 of what it was made from. seconds: time to make it. made: the moment, ISO 8601, UTC.
+    versions: of Python, torch and the course.
     """
 
     kind: str
@@ -97,7 +101,7 @@ class Row:
 
 
 def home() -> Path:
-    """The folder of the learner's artifacts: the variable COURSE_HOME, else the system's place for user data."""
+    """The folder of the learner's artifacts: the variable COURSE_HOME, else the system's place for data."""
     chosen = os.environ.get("COURSE_HOME")
     if chosen:
         return Path(chosen).expanduser()
@@ -116,7 +120,7 @@ def partial(kind: str, where: Path | None = None) -> Path:
     return (where or home()) / f"{_known(kind)}.partial"
 
 
-# --- saving -------------------------------------------------------------------------------------------------------
+# --- saving -------------------------------------------------------------------------------------------------
 
 
 def save_tokenizer(
@@ -128,7 +132,7 @@ def save_tokenizer(
     seconds: float,
     where: Path | None = None,
 ) -> Artifact:
-    """Save a tokenizer with its card, in `where` (default: `home()`). Raises OSError when it cannot be written."""
+    """Save a tokenizer with its card in `where` (default: `home()`). OSError when it cannot be written."""
     card = _new_card("tokenizer", seed, settings, metrics, {}, seconds)
     return _save("tokenizer", None, {"tokenizer": tokenizer.to_dict()}, card, where)
 
@@ -147,10 +151,10 @@ def save_model(
 ) -> Artifact:
     """Save a model with its card and its tokenizer, in `where` (default: `home()`).
 
-    tokenizer: the one that the model was trained with. parents: kind -> sha256 of what it was trained from. Without
-    them, those count that `load_chain` gives now. The learner's are stored in float32, those to be shipped in
-    float16. Raises ValueError when the model is of another kind, holds numbers that are none, or does not fit the
-    tokenizer; OSError when it cannot be written. What was there before is then unchanged.
+    tokenizer: the one that the model was trained with. parents: kind -> sha256 of what it was trained from.
+    Without them, those count that `load_chain` gives now. The learner's models are stored in float32, those
+    to be shipped in float16. Raises ValueError when the model is of another kind, is not finite or does not
+    fit the tokenizer; OSError when it cannot be written. What was there before is then unchanged.
     """
     import torch
 
@@ -164,15 +168,18 @@ def save_model(
         parents = inherited if parents is None else parents
     if tokenizer.vocab_size != model.config.vocab_size:
         raise ValueError(
-            f"The model has vocab_size={model.config.vocab_size} and the tokenizer {tokenizer.vocab_size}: they do not "
-            "belong together. Pass the tokenizer that the model was trained with: save_model(..., tokenizer=...)."
+            f"The model has vocab_size={model.config.vocab_size} and the tokenizer {tokenizer.vocab_size}: "
+            "they do not belong together. Pass the one that it was trained with, as tokenizer=..."
         )
     weights = torch.float16 if _is_shipped(where) else torch.float32
-    tensors = {name: t.to(weights if t.dim() else torch.float32) for name, t in _state(model).items()}
+    tensors = {
+        name: tensor.detach().to(weights if tensor.dim() else torch.float32)
+        for name, tensor in _state(model).items()
+    }
     broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if broken:
         raise ValueError(
-            f"The weights {broken[0]} hold numbers that are not finite; it was not saved. Train it again."
+            f"The model's {broken[0]} is not finite, so it was not saved. Train it again, with a lower rate."
         )
     parents = {"tokenizer": tokenizer_hash(tokenizer), **parents}
     card = _new_card(kind, seed, settings, metrics, parents, seconds)
@@ -221,7 +228,7 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-# --- finding ------------------------------------------------------------------------------------------------------
+# --- finding ------------------------------------------------------------------------------------------------
 
 
 def find(kind: str, origin: str | None = None, where: Path | None = None) -> Artifact:
@@ -242,14 +249,17 @@ def exists(kind: str, origin: str | None = None, where: Path | None = None) -> b
 
 
 def stale(artifact: Artifact, where: Path | None = None) -> list[str]:
-    """The kinds of the parents that have changed since this artifact was made from them; [] if it is fresh.
+    """The parents' kinds in whose place there is now another one than it was made from; [] if it is fresh.
 
-    where: the folder in which its parents are looked for first; default the learner's, then the shipped ones.
+    A parent that is itself stale counts too. where: the folder in which the parents are looked for first;
+    after it come the learner's own and the shipped ones.
     """
     changed = []
-    for kind, sha256 in artifact.card.parents.items():
-        present = _choose(kind, where)[0]
-        if present is not None and present.sha256 != sha256:
+    for kind in PARENTS[artifact.kind]:
+        present, _ = _choose(kind, where)
+        if present is not None and (
+            present.sha256 != artifact.card.parents.get(kind) or stale(present, where)
+        ):
             changed.append(kind)
     return changed
 
@@ -280,14 +290,16 @@ def _row(kind: str) -> Row:
             unfinished,
             None,
         )
-    changed = [NAMES[parent] for parent in stale(artifact)]
     detail = _sentence(artifact)
+    changed = stale(artifact)
     if not changed:
         return Row(kind, artifact.origin, detail, "", unfinished, artifact)
-    state = "stale" if artifact.origin == "yours" else "shipped"
-    parents = " and ".join(changed)
-    todo = f"It was made from another {parents} than the present one; {build} makes it from that."
-    return Row(kind, state, detail, todo, unfinished, artifact)
+    parents = " and ".join(NAMES[parent] for parent in changed)
+    if artifact.origin == "yours":
+        todo = f"It was made from an earlier {parents}; {build[:-1]} --force` makes it again."
+        return Row(kind, "stale", detail, todo, unfinished, artifact)
+    todo = f"It was not made from your {parents}; {build} makes your own."
+    return Row(kind, "shipped", detail, todo, unfinished, artifact)
 
 
 def _known(kind: str) -> str:
@@ -324,8 +336,8 @@ def _artifact(kind: str, folder: Path) -> Artifact:
         sha256 = config.get("tensors_sha256") or tokenizer_hash(Tokenizer.from_dict(config["tokenizer"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{folder / checkpoint.CONFIG} lacks what a saved {NAMES[kind]} needs ({error}). Make it again with "
-            f"`course build {kind} --force`."
+            f"{folder / checkpoint.CONFIG} lacks what a saved {NAMES[kind]} needs ({error}). Make it again "
+            f"with `course build {kind} --force`."
         ) from None
     return Artifact(kind, origin, folder, sha256, card)
 
@@ -336,10 +348,10 @@ def _missing(kind: str, origin: str | None, where: Path | None) -> str:
 
 
 def _choose(kind: str, where: Path | None = None) -> tuple[Artifact | None, str]:
-    """The artifact to start from, and a sentence if that is not the one expected; None if there is none that is whole.
+    """The artifact to start from, None if none is whole; and a sentence if another one was expected.
 
-    In `where` first, if given; then the learner's own; then the shipped one, also when the learner's is damaged.
-    What is to be shipped is made of shipped parts alone.
+    In `where` first, if given; then the learner's own; then the shipped one, also when the learner's is
+    damaged. What is to be shipped is made of shipped parts alone.
     """
     places = [shipped_home()] if _is_shipped(where) else [*([where] if where else []), home(), shipped_home()]
     complaint = ""
@@ -360,8 +372,8 @@ def _inherited(kind: str, where: Path | None) -> tuple[Tokenizer, dict[str, str]
         artifact, _ = _choose(parent, where)
         if artifact is None:
             raise FileNotFoundError(
-                f"The {NAMES[kind]} cannot be saved without its origin: there is no {NAMES[parent]} to name as what it "
-                "was made from. Save that one first, or pass tokenizer= and parents=."
+                f"The {NAMES[kind]} is saved with a note of what it was made from, and there is no "
+                f"{NAMES[parent]}. Save that one first, or pass tokenizer= and parents= to save_model."
             )
         parents[parent] = artifact.sha256
         tokenizer = tokenizer or Tokenizer.from_dict(checkpoint.inspect(artifact.path)["tokenizer"])
@@ -380,11 +392,11 @@ def _sentence(artifact: Artifact) -> str:
     return f"Using the {NAMES[artifact.kind]} shipped with the course{f' ({notes[0]})' if notes else ''}."
 
 
-# --- loading ------------------------------------------------------------------------------------------------------
+# --- loading ------------------------------------------------------------------------------------------------
 
 
 def load_tokenizer(origin: str | None = None, where: Path | None = None) -> Tokenizer:
-    """The learner's tokenizer if there is one, else the shipped one. Arguments and errors are those of `find`.
+    """The learner's tokenizer if there is one, else the shipped one. Arguments and errors: see `find`.
 
     For use with a model, take `load_chain`: it gives the tokenizer that the model knows.
     """
@@ -395,7 +407,7 @@ def load_tokenizer(origin: str | None = None, where: Path | None = None) -> Toke
 def load_model(
     kind: str, device: torch.device | str | None = None, origin: str | None = None, where: Path | None = None
 ) -> Any:
-    """A GPT (a RewardModel for "reward") in float32, ready to be asked, on `device` (default: `pick_device()`).
+    """A GPT (a RewardModel for "reward") in float32, in eval mode, on `device` (default: `pick_device()`).
 
     origin, where and errors: those of `find`.
     """
@@ -407,9 +419,9 @@ def load_chain(
 ) -> tuple[Tokenizer, Any, str]:
     """A model, the tokenizer that it was trained with, and a sentence or two that say which they are.
 
-    When the learner's own model is damaged, the shipped one is given, and the text says so and what to do; with
-    `origin` or `where`, only that place counts. Raises FileNotFoundError when there is no model, ValueError when
-    there is none that is whole.
+    When the learner's own model is damaged, the shipped one is given, and the text says so and what to do;
+    with `origin` or `where`, only that place counts. Raises FileNotFoundError when there is no model,
+    ValueError when there is none that is whole.
     """
     if origin is not None or where is not None:
         artifact, complaint = find(kind, origin, where), ""
@@ -453,9 +465,8 @@ def _load(artifact: Artifact, device: torch.device | str | None) -> tuple[Tokeni
             f"{artifact.path / checkpoint.CONFIG} describes no model ({error}). {advice}"
         ) from None
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and then replaced
-        model: GPT | RewardModel = GPT(shape)
-        if artifact.kind == "reward":
-            model = RewardModel(model)
+        gpt = GPT(shape)
+        model = RewardModel(gpt) if artifact.kind == "reward" else gpt
     expected = _state(model)
     wrong = sorted(set(expected) ^ set(tensors)) or [
         n for n, t in tensors.items() if t.shape != expected[n].shape

@@ -19,13 +19,13 @@ Radford et al. 2019, "Language Models are Unsupervised Multitask Learners" (GPT-
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from heapq import heapify, heappop, heappush
 from itertools import chain, pairwise
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ BYTES = 256
 Pair = tuple[int, int]
 
 # Merges never cross the border between two pieces of text, and this pattern says where the borders are: a
-# word with the space before it, a run of one Japanese script, up to three digits, a run of signs, white space.
-# The ranges are written out, because \w and \s mean different things in different programs and Unicode
-# versions. No piece is longer than 32 characters (and a space), so no text can make encoding slow.
+# word with the space before it, a run of one Japanese script, up to three digits, signs, white space. The
+# ranges are written out, because \w and \s mean different things in different programs and Unicode versions.
+# No piece is longer than 32 characters (and a space), so no text can make encoding slow.
 _SPACE = "\t\n\x0b\x0c\r "
 # Latin, Cyrillic, Arabic, Thai, Hangul ...: all but the Japanese scripts, which have no spaces between words.
 _LETTER = "A-Za-zªµºÀ-ÖØ-öø-\u1fff\u2c00-\u2dff\ua000-\ud7ff\uff21-\uff3a\uff41-\uff5a"
@@ -173,8 +173,8 @@ class Tokenizer:
         smallest = BYTES + len(SPECIAL_TOKENS)
         if vocab_size < smallest:
             raise ValueError(
-                f"vocab_size={vocab_size} is too small: {BYTES} bytes and {len(SPECIAL_TOKENS)} special tokens "
-                f"need at least {smallest}"
+                f"vocab_size={vocab_size} is too small: {BYTES} bytes and {len(SPECIAL_TOKENS)} special "
+                f"tokens need at least {smallest}"
             )
         if isinstance(texts, str):
             raise TypeError("texts is one string where several are expected: pass a list, such as [text]")
@@ -201,11 +201,9 @@ class Tokenizer:
     def _encode_piece(self, piece: str) -> list[int]:
         """Apply the merge that was learned first, and again, until none applies."""
         ids = list(piece.encode("utf-8"))
-        while len(ids) > 1:
-            first = min(pairwise(ids), key=lambda pair: self._new_id.get(pair, math.inf))
-            if first not in self._new_id:
-                break
-            ids = merge(ids, first, self._new_id[first])
+        while known := [self._new_id[pair] for pair in pairwise(ids) if pair in self._new_id]:
+            first = min(known)
+            ids = merge(ids, self.merges[first - BYTES], first)
         return ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -217,7 +215,7 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """The bytes that the tokens spell; special tokens spell none. Raises ValueError for an unknown id."""
-        return b"".join(b"" if i in self._names else self._spelling(i) for i in ids)
+        return b"".join(self._spelling(i) for i in map(index, ids) if i not in self._names)
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
         """The text that the tokens spell: decode(encode(text)) == text.
@@ -227,11 +225,11 @@ class Tokenizer:
         """
         if not special:
             return self.decode_bytes(ids).decode("utf-8", errors="replace")
-        return b"".join(map(self._spelling, ids)).decode("utf-8", errors="replace")
+        return b"".join(map(self._spelling, map(index, ids))).decode("utf-8", errors="replace")
 
     def token(self, i: int) -> str:
         r"""A token for people to look at: a space is ·, a new line \n, part of a character like \xe3."""
-        text = self._spelling(i).decode("utf-8", errors="backslashreplace").replace(" ", "·")
+        text = self._spelling(index(i)).decode("utf-8", errors="backslashreplace").replace(" ", "·")
         return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
     def pieces(self, text: str) -> list[str]:
@@ -301,14 +299,14 @@ class Tokenizer:
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Tokenizer:
-        """The tokenizer that `to_dict` described. Raises ValueError, saying what is wrong, for anything else."""
+        """The tokenizer that `to_dict` described. Raises ValueError, saying what is wrong, for other data."""
         if not isinstance(saved, Mapping) or saved.get("kind") != "byte-level BPE":
             raise ValueError('this is no saved tokenizer: its "kind" is not "byte-level BPE"; train one')
         for key, value in cls([]).to_dict().items():
             if key != "merges" and saved.get(key) != value:
                 raise ValueError(
-                    f"the saved tokenizer's {key} is {saved.get(key)!r:.80}, and this version of the course needs "
-                    f"{value!r:.80}: train it again"
+                    f"the saved tokenizer's {key} is {saved.get(key)!r:.80}, and this version of the course "
+                    f"needs {value!r:.80}: train it again"
                 )
         return cls(saved.get("merges"))  # type: ignore[arg-type]
 
@@ -327,8 +325,8 @@ class Tokenizer:
 def byte_letters() -> list[str]:
     """A visible letter for each byte, as in GPT-2's vocabulary files and the `tokenizers` package.
 
-    Bytes that are printable in Latin-1 stand for themselves, the others for the letters from U+0100 on: "Ġ" is
-    a space. Radford et al. 2019.
+    Bytes that are printable in Latin-1 stand for themselves, the others for the letters from U+0100 on: "Ġ"
+    is a space. Radford et al. 2019.
     """
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(BYTES, 2 * BYTES))
@@ -336,12 +334,9 @@ def byte_letters() -> list[str]:
 
 
 def _checked(merges: Any) -> tuple[tuple[Pair, ...], list[bytes]]:
-    """The merges as pairs of integers and each token's bytes, or a ValueError that says what makes no sense."""
+    """The merges as pairs of integers, and each token's bytes. Raises ValueError where they make no sense."""
     if isinstance(merges, str | bytes | Mapping) or not isinstance(merges, Iterable):
-        raise ValueError(
-            f"a tokenizer's merges should be a list of pairs of token ids, and are {merges!r:.80}: "
-            "train it again"
-        )
+        raise ValueError(f"merges should be a list of pairs of ids, and are {merges!r:.80}: train it again")
     pairs: list[Pair] = []
     spellings = [bytes([byte]) for byte in range(BYTES)]
     known = set(spellings)
@@ -352,14 +347,14 @@ def _checked(merges: Any) -> tuple[tuple[Pair, ...], list[bytes]]:
         left, right = pair
         if not (0 <= left < BYTES + i and 0 <= right < BYTES + i):
             raise ValueError(
-                f"merge {i} joins tokens {left} and {right}, and only 0 to {BYTES + i - 1} exist before it: the "
-                "list is damaged or out of order; train it again"
+                f"merge {i} joins tokens {left} and {right}, and only 0 to {BYTES + i - 1} exist before it: "
+                "the list is damaged or out of order; train it again"
             )
         spelling = spellings[left] + spellings[right]
         if spelling in known:
             raise ValueError(
-                f"merge {i} joins tokens {left} and {right} to {spelling!r:.80}, which is a token already: the "
-                "list is damaged; train it again"
+                f"merge {i} joins tokens {left} and {right} to {spelling!r:.80}, which is a token already: "
+                "the list is damaged; train it again"
             )
         spellings.append(spelling)
         known.add(spelling)

@@ -154,8 +154,9 @@ def rollout(
 ) -> Rollout:
     """Let the policy answer each prompt once. An answer that ends itself gets its end token; a cut one does not."""
     device = policy.token_embedding.weight.device
-    answers = generate(policy, prompts, max_new_tokens, Sampling(temperature), {end_token}, generator)
-    finished = [len(answer) < max_new_tokens for answer in answers]
+    room = min(max_new_tokens, policy.config.context_length - max(map(len, prompts)))
+    answers = generate(policy, prompts, room, Sampling(temperature), {end_token}, generator)
+    finished = [len(answer) < room for answer in answers]
     rows = [
         [*prompt, *answer, *([end_token] if ended else [])]
         for prompt, answer, ended in zip(prompts, answers, finished, strict=True)

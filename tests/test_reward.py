@@ -200,7 +200,7 @@ def test_it_learns_a_ranking_and_leaves_the_policy_alone() -> None:
     )
     assert records[0].loss == pytest.approx(math.log(2), abs=1e-4)
     assert records[-1].loss < 0.1
-    good, middle, bad = score(model, BYTES, [("New?", answer) for answer in rankings[0].answers]).tolist()
+    good, middle, bad = score(model, BYTES, [("Q3?", answer) for answer in rankings[0].answers]).tolist()
     assert good > middle > bad
     assert all(torch.equal(before[name], tensor) for name, tensor in gpt.state_dict().items())
 

@@ -129,7 +129,7 @@ def pip_install(python, *arguments):
         here = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
         stop(
             f"The package named above has no build for {here}. All have one for Python 3.13 on 64-bit Linux "
-            "and Windows, and on Macs with Apple's own processors."
+            "and Windows, and on Macs with Apple's own processors and macOS 14 or later."
         )
     stop(f"pip could not install the packages, for the reason above. {AGAIN}")
 

@@ -13,7 +13,7 @@ import pytest
 
 COURSE = Path(__file__).parent.parent / "course"
 LEVELS = {  # a module imports from its own line or from those above it, never in a circle
-    0: ("runtime", "atlas", "tokenizer", "checkpoint"),
+    0: ("runtime", "phrases", "atlas", "tokenizer", "checkpoint"),
     1: ("attention", "transformer", "encoder_decoder", "decode", "huggingface"),
     2: ("train", "generate", "chat"),
     3: ("sft", "reward", "rl", "evaluate"),

@@ -111,7 +111,7 @@ def pip_install(python, *arguments):
     )
     said = ""
     try:
-        for line in process.stderr:
+        for line in process.stderr or ():
             said += line
             print(line, end="", file=sys.stderr, flush=True)
     finally:

@@ -128,6 +128,17 @@ def remove(folder: Path) -> None:
         _sweep(real, older_than=0.0)
 
 
+def probe(folder: Path) -> None:
+    """Raise OSError, with the sentence that `save` would have, if nothing can be written in `folder`."""
+    with _plain_errors(f"Nothing can be written in {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        path = _beside(folder / "probe")
+        try:
+            _write(path, b"course")
+        finally:
+            path.unlink(missing_ok=True)
+
+
 # --- writing ------------------------------------------------------------------------------------------------
 
 

@@ -59,8 +59,8 @@ HEADLINES = {  # the metric that tells most about each kind, and how to say it
 class Card:
     """Where an artifact comes from.
 
-    parents: kind -> SHA-256 of what it was made from. seconds: time to make it. made: the moment, ISO 8601, UTC.
-    versions: of Python, torch and the course.
+    parents: kind -> SHA-256 of what it was made from. seconds: how long it took. made: the moment (ISO 8601,
+    UTC). versions: of Python, torch and the course.
     """
 
     kind: str
@@ -279,8 +279,9 @@ def _row(kind: str) -> Row:
     build = f"`course build {kind}`"
     try:
         artifact = find(kind)
-    except FileNotFoundError as error:
-        return Row(kind, "missing", str(error), f"Make it with {build}.", unfinished, None)
+    except FileNotFoundError:
+        detail = f"There is no {NAMES[kind]} yet, neither yours nor one shipped with the course."
+        return Row(kind, "missing", detail, f"{build} makes it.", unfinished, None)
     except (ValueError, OSError) as error:
         return Row(
             kind,

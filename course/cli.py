@@ -1,0 +1,354 @@
+"""The command `course`: build the chain, talk to a model, look at what there is, find out what is wrong.
+
+    course build          train every model of the chain; Ctrl-C and the same command go on later
+    course chat           talk to the assistant (or to an earlier stage: course chat base)
+    course status         which models there are, and which are out of date
+    course doctor         is the environment sound?
+
+An error is one sentence on the error stream and the exit code 1; with --debug also where it happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import re
+import shutil
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from course import __version__, atlas, checkpoint, store
+
+CHATTY = ("assistant", "sft", "base")  # the kinds that write text
+FAMILIAR = 0.7  # share of characters that the tokenizer must have met, or the reader is warned
+NEEDED_GB = 0.5  # free disk space below which trainings may fail
+
+
+class SentenceGroup(click.Group):
+    """Commands whose errors are sentences."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; turn what it raises into one sentence, unless --debug asks for everything."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            click.echo(
+                "\nInterrupted. What was saved is whole; the same command goes on from there.", err=True
+            )
+            ctx.exit(130)
+        except Exception as error:
+            if ctx.meta.get("course.debug"):
+                raise
+            raise click.ClickException(sentence_of(error)) from error
+
+
+def sentence_of(error: Exception) -> str:
+    """What to show of an error: its sentence, or for an unexpected one also its type and where to ask."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError | OSError | FloatingPointError) and text:
+        return text
+    return (
+        f"{type(error).__name__}: {text or 'no details'}. This should not happen; --debug shows where it did."
+    )
+
+
+def debug_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --debug, which may stand before or after the name of the command."""
+
+    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        ctx.meta["course.debug"] = value or ctx.meta.get("course.debug", False)
+
+    return click.option(
+        "--debug", is_flag=True, expose_value=False, callback=remember, help="Show where an error happened."
+    )(command)
+
+
+@click.group(cls=SentenceGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="course")
+@debug_option
+def main() -> None:
+    """Build an assistant like ChatGPT from nothing, on your own machine."""
+    for stream in (sys.stdout, sys.stderr):  # a console that lacks a letter shows "?" instead of failing
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+# --- build --------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("kinds", nargs=-1, metavar="[KIND]...", type=click.Choice(store.KINDS))
+@click.option("--text", type=click.Path(path_type=Path), help="Train on this text file (UTF-8).")
+@click.option("--force", is_flag=True, help="Train again what is there already.")
+@click.option("--into", type=click.Path(path_type=Path), help="Save here instead of in your user folder.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Chance to start from."
+)
+@debug_option
+def build(kinds: tuple[str, ...], text: Path | None, force: bool, into: Path | None, seed: int) -> None:
+    """Train the chain, or only the given parts of it: tokenizer, base, sft, reward, assistant.
+
+    An interrupted training goes on when the same command is given again.
+    """
+    paragraphs = None if text is None else atlas.text_file(text)
+    checkpoint.probe(into or store.home())  # better now than after minutes of training
+    from course import recipe, runtime
+
+    runtime.set_threads()
+    ordered = tuple(kind for kind in store.KINDS if not kinds or kind in kinds)
+    recipe.build(ordered, where=into, text=paragraphs, force=force, seed=seed)
+
+
+# --- chat ---------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("kind", default="assistant", type=click.Choice(CHATTY))
+@click.option(
+    "--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0: no chance."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For temperatures above 0."
+)
+@debug_option
+def chat(kind: str, temperature: float, seed: int) -> None:
+    """Talk to the assistant, or to an earlier stage: sft, or base, which continues your text.
+
+    Questions may also be piped in, one per line. Ctrl-D, Ctrl-C or "exit" leave.
+    """
+    interactive = sys.stdin.isatty()
+    tokenizer, model, which = store.load_chain(kind)
+    click.echo(which, err=not interactive)
+    if interactive:
+        what = "Begin a text, and the model continues it." if kind == "base" else "Ask about countries."
+        click.echo(f'{what} Ctrl-D or "exit" leaves.')
+    talk = _conversation(kind, model, tokenizer, temperature, seed)
+    with contextlib.suppress(KeyboardInterrupt):
+        for text in _lines(interactive):
+            if text in ("exit", "quit"):
+                break
+            if text:
+                _reply(talk, text, tokenizer)
+    if interactive:
+        click.echo("\nGoodbye.")
+
+
+def _conversation(kind: str, model: Any, tokenizer: Any, temperature: float, seed: int) -> Any:
+    """A conversation; with the base model one that only continues what it is given."""
+    from course.chat import Conversation, Message
+    from course.generate import Sampling
+    from course.runtime import generator
+
+    class Continuation(Conversation):
+        def _prompt(self, asked: Message) -> list[int]:
+            ids = [tokenizer.special["<|endoftext|>"], *tokenizer.encode(asked["content"])]
+            context = model.config.context_length
+            if len(ids) >= context - 8:
+                raise ValueError(
+                    f"The text has {len(ids)} tokens and the context {context}; give a shorter one."
+                )
+            return ids
+
+    length = 64 if kind == "base" else 32
+    talker = Continuation if kind == "base" else Conversation
+    return talker(model, tokenizer, Sampling(temperature), length, generator=generator(seed))
+
+
+def _lines(interactive: bool) -> Iterator[str]:
+    """What is typed or piped in, line by line, without the space around it."""
+    if interactive:
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401 (gives input() its arrow keys; not on Windows)
+        with contextlib.suppress(EOFError):
+            while True:
+                yield input("> ").strip()
+    try:
+        for line in sys.stdin:
+            yield line.strip()
+    except UnicodeDecodeError:
+        raise ValueError(
+            "The questions are not UTF-8 text; save them as UTF-8 and pipe them in again."
+        ) from None
+
+
+def _reply(talk: Any, text: str, tokenizer: Any) -> None:
+    """Answer one line, piece by piece; a line that cannot be answered gets a sentence, and the talk goes on."""
+    try:
+        known = tokenizer.coverage(text)
+        if known < FAMILIAR:
+            click.echo(
+                f"The tokenizer has hardly met this script ({known:.0%} of the characters), so the model cannot "
+                "know it; ask in English.",
+                err=True,
+            )
+        for piece in talk.stream(text):
+            click.echo(piece, nl=False)
+        click.echo()
+    except ValueError as error:
+        click.echo(sentence_of(error), err=True)
+
+
+# --- status and doctor ----------------------------------------------------------------------------------------
+
+
+@main.command()
+@debug_option
+def status() -> None:
+    """Show the chain: which models are yours, which came with the course, what is out of date."""
+    click.echo(f"Your models are kept in {store.home()}.\n")
+    for row in store.status():
+        click.echo(f"{row.kind:<10} {row.state:<8} {row.detail}")
+        if row.todo:
+            click.echo(f"{'':<19} {row.todo}")
+        if row.unfinished:
+            click.echo(
+                f"{'':<19} A training of it was interrupted; `course build {row.kind}` goes on with it."
+            )
+
+
+class Finding(NamedTuple):
+    """What `doctor` found: a sentence, and what to do if it is bad ("" if all is well)."""
+
+    text: str
+    todo: str = ""
+
+
+@main.command()
+@debug_option
+def doctor() -> None:
+    """Report the environment and what is wrong with it. The exit code is 1 if something is."""
+    checks = (_python, _packages, _torch, _device, _jupyter, _home, _disk, _chain)
+    findings = [finding for check in checks for finding in check()]
+    for text, todo in findings:
+        click.echo(f"{'wrong' if todo else 'ok':<6} {text}" + (f"\n{'':<6} {todo}" if todo else ""))
+    wrong = sum(bool(todo) for _, todo in findings)
+    click.echo(
+        "\nAll is well." if not wrong else f"\n{wrong} of {len(findings)} checks found something wrong."
+    )
+    if wrong:
+        click.get_current_context().exit(1)
+
+
+INSTALL = "Run `python3 start.py` in the course's folder, which installs what is missing."
+
+
+def _python() -> Iterator[Finding]:
+    text = (
+        f"Python {platform.python_version()} on {platform.system()} {platform.machine()} ({sys.executable})"
+    )
+    old = sys.version_info < (3, 11)
+    yield Finding(text, "The course needs Python 3.11 or later; install one from python.org." if old else "")
+
+
+def _bounds() -> list[str]:
+    """The packages that the course needs, with their bounds: of pyproject.toml, or as installed."""
+    project = Path(__file__).parent.parent / "pyproject.toml"
+    if project.exists():
+        return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+    return [line for line in metadata.requires("chatgpt-from-scratch") or [] if "extra ==" not in line]
+
+
+def _packages() -> Iterator[Finding]:
+    bad = []
+    bounds = _bounds()
+    for line in bounds:
+        name = re.split(r"[^\w.-]", line)[0]
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            bad.append(f"{name} is missing")
+            continue
+        from packaging.requirements import Requirement
+
+        if not Requirement(line).specifier.contains(version, prereleases=True):
+            bad.append(f"{name} is {version}, and {line} is needed")
+    for text in bad:
+        yield Finding(text, INSTALL)
+    if not bad:
+        yield Finding(f"{len(bounds)} packages, all within the course's bounds")
+
+
+def _torch() -> Iterator[Finding]:
+    try:
+        import torch
+
+        product = torch.ones(64, 64) @ torch.ones(64, 64)
+    except (ImportError, OSError, RuntimeError) as error:
+        yield Finding(f"torch does not work ({sentence_of(error)})", INSTALL)
+        return
+    right = bool((product == 64).all())
+    yield Finding(
+        f"torch {torch.__version__} multiplies", "" if right else "Its products are wrong. " + INSTALL
+    )
+
+
+def _device() -> Iterator[Finding]:
+    try:
+        from course import runtime
+
+        threads, device = runtime.set_threads(), runtime.pick_device()
+        precision = str(runtime.mixed_precision(device)).removeprefix("torch.")
+    except (ImportError, OSError):  # no torch, which is a finding of its own
+        return
+    except ValueError as error:
+        yield Finding(
+            str(error), "Correct or unset the variables COURSE_DEVICE, COURSE_THREADS, OMP_NUM_THREADS."
+        )
+        return
+    yield Finding(f"models run on {device}, with {threads} processor threads, trained in {precision}")
+
+
+def _jupyter() -> Iterator[Finding]:
+    missing = [name for name in ("jupyterlab", "ipykernel", "ipywidgets") if not _installed(name)]
+    if missing:
+        yield Finding(f"Jupyter is not whole: {', '.join(missing)} missing", INSTALL)
+    else:
+        yield Finding(f"JupyterLab {metadata.version('jupyterlab')}")
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def _home() -> Iterator[Finding]:
+    try:
+        checkpoint.probe(store.home())
+    except OSError as error:
+        yield Finding(sentence_of(error), "Set the variable COURSE_HOME to a folder that you can write to.")
+    else:
+        yield Finding(f"your models are kept in {store.home()}")
+
+
+def _disk() -> Iterator[Finding]:
+    place = store.home().absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / 1e9
+    few = free < NEEDED_GB
+    yield Finding(
+        f"{free:.1f} GB free on its disk", f"Trainings need {NEEDED_GB} GB; free some." if few else ""
+    )
+
+
+def _chain() -> Iterator[Finding]:
+    rows = store.status()
+    for row in rows:
+        if row.state == "damaged":
+            yield Finding(row.detail, row.todo)
+    states = ", ".join(f"{row.kind} {row.state}" for row in rows)
+    yield Finding(f"the chain: {states} (`course status` says more)")
+
+
+if __name__ == "__main__":
+    main()

@@ -150,6 +150,13 @@ def test_the_integration_run_calls_the_readmes_test_command():
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\npython3 start.py test")
 
 
+def test_every_chore_of_the_guide_is_in_the_makefile():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = set(re.findall(r"`make (\w+)", (ROOT / "CONTRIBUTING.md").read_text()))
+    assert named <= targets
+    assert targets - {"help"} <= named, "a chore that the guide does not explain"
+
+
 def test_the_relative_links_of_the_documents_resolve():
     for document in ROOT.glob("*.md"):
         for link in re.findall(r"\]\((?!https?:|mailto:|#)([^)#]+)", document.read_text()):

@@ -170,6 +170,7 @@ def _lines(interactive: bool) -> Iterator[str]:
         with contextlib.suppress(EOFError):
             while True:
                 yield input("> ").strip()
+        return
     try:
         for line in sys.stdin:
             yield line.strip()
@@ -180,13 +181,13 @@ def _lines(interactive: bool) -> Iterator[str]:
 
 
 def _reply(talk: Any, text: str, tokenizer: Any) -> None:
-    """Answer one line, piece by piece; a line that cannot be answered gets a sentence, and the talk goes on."""
+    """Answer one line, piece by piece. If it cannot be answered, say why; the talk goes on."""
     try:
         known = tokenizer.coverage(text)
         if known < FAMILIAR:
             click.echo(
-                f"The tokenizer has hardly met this script ({known:.0%} of the characters), so the model cannot "
-                "know it; ask in English.",
+                f"The tokenizer has hardly met this script ({known:.0%} of the characters), so the model "
+                "cannot know it; ask in English.",
                 err=True,
             )
         for piece in talk.stream(text):
@@ -196,7 +197,7 @@ def _reply(talk: Any, text: str, tokenizer: Any) -> None:
         click.echo(sentence_of(error), err=True)
 
 
-# --- status and doctor ----------------------------------------------------------------------------------------
+# --- status and doctor --------------------------------------------------------------------------------------
 
 
 @main.command()

@@ -434,6 +434,27 @@ def load_chain(
     return tokenizer, model, " ".join(filter(None, sentences))
 
 
+def load_together(
+    *kinds: str, device: torch.device | str | None = None
+) -> tuple[Tokenizer, tuple[Any, ...], str]:
+    """Several models that read the same tokens (PPO needs "sft" and "reward"), and sentences that say which.
+
+    When the learner's own and the shipped ones read different tokens, the shipped ones are given together,
+    and the text says so and what to do. Raises as `load_chain` does, and ValueError when none fit together.
+    """
+    loaded = [load_chain(kind, device) for kind in kinds]
+    note = ""
+    if len({tokenizer_hash(tokenizer) for tokenizer, _, _ in loaded}) > 1:
+        names = " and ".join(NAMES[kind] for kind in kinds)
+        advice = f"`course build {' '.join(kinds)}` makes your own {names} from one tokenizer."
+        note = f"Your own cannot be used, because {names} would read different tokens; {advice}"
+        if not all(exists(kind, "shipped") for kind in kinds):
+            raise ValueError(f"The {names} cannot work together: they read different tokens. {advice}")
+        loaded = [load_chain(kind, device, "shipped") for kind in kinds]
+    models = tuple(model for _, model, _ in loaded)
+    return loaded[0][0], models, " ".join([*(text for _, _, text in loaded), *([note] if note else [])])
+
+
 def _about_tokenizer(artifact: Artifact) -> str:
     """A sentence for a learner whose present tokenizer is not the model's; else ""."""
     present, _ = _choose("tokenizer")
@@ -441,8 +462,8 @@ def _about_tokenizer(artifact: Artifact) -> str:
         return ""
     whose = "your tokenizer" if present.origin == "yours" else "the tokenizer shipped with the course"
     return (
-        f"It was trained with another tokenizer than {whose}, and is used with its own; "
-        f"`course build base` trains a model for {whose}."
+        f"It learned with another tokenizer than {whose}, and is used with the one that it knows; "
+        f"`course build` trains models for {whose}."
     )
 
 

@@ -24,7 +24,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from heapq import heapify, heappop, heappush
-from itertools import chain, pairwise
+from itertools import pairwise
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +168,8 @@ class Tokenizer:
     def train(cls, texts: Iterable[str], vocab_size: int = 1536, progress: bool = False) -> Tokenizer:
         """Learn a vocabulary from texts; smaller than `vocab_size` if they have too few pairs to learn.
 
-        progress: show a bar. Raises ValueError when there is no text, or no room for bytes and special ids.
+        progress: show a bar. Raises ValueError when there is no text, half a character in one (see `utf8`), or
+        no room for bytes and special tokens.
         """
         smallest = BYTES + len(SPECIAL_TOKENS)
         if vocab_size < smallest:
@@ -178,7 +179,10 @@ class Tokenizer:
             )
         if isinstance(texts, str):
             raise TypeError("texts is one string where several are expected: pass a list, such as [text]")
-        pieces = Counter(chain.from_iterable(map(split, texts)))
+        pieces: Counter[str] = Counter()
+        for text in texts:
+            utf8(text)
+            pieces.update(split(text))
         if not pieces:
             raise ValueError("there is no text to learn from: pass at least one text that is not empty")
         return cls(learn_merges(pieces, vocab_size - smallest, progress))

@@ -168,8 +168,8 @@ class Tokenizer:
     def train(cls, texts: Iterable[str], vocab_size: int = 1536, progress: bool = False) -> Tokenizer:
         """Learn a vocabulary from texts; smaller than `vocab_size` if they have too few pairs to learn.
 
-        progress: show a bar. Raises ValueError when there is no text, half a character in one (see `utf8`), or
-        no room for bytes and special tokens.
+        progress: show a bar. Raises ValueError when there is no text, half a character in one (see `utf8`),
+        or no room for bytes and special tokens.
         """
         smallest = BYTES + len(SPECIAL_TOKENS)
         if vocab_size < smallest:

@@ -449,7 +449,7 @@ GOOD = Tokenizer.train(["abab abab abc abc"], 300).to_dict()
         ({"merges": [[97, 256]]}, "merge 0 joins tokens 97 and 256, and only 0 to 255 exist before it"),
         ({"merges": [[-1, 98]]}, "merge 0 joins tokens -1 and 98"),
         ({"merges": [[97, 98], [97, 98]]}, "merge 1 joins .* which is a token already"),
-        ({"merges": [[97, 98], [256, 99], [98, 99], [97, 258]]}, "merge 3 .* b'abc', which is a token already"),
+        ({"merges": [[97, 98], [256, 99], [98, 99], [97, 258]]}, "merge 3 .* b'abc', .* token already"),
     ],
 )  # fmt: skip
 def test_a_damaged_tokenizer_is_refused_with_a_sentence(damage, sentence):

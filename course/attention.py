@@ -35,13 +35,13 @@ def attention_weights(q: Tensor, k: Tensor, mask: Tensor | None = None) -> Tenso
     """
     if q.size(-1) != k.size(-1):
         raise ValueError(f"Queries have width {q.size(-1)} and keys {k.size(-1)}; they must be equal to be compared.")
-    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))     # (..., T, S)
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))  # (..., T, S)
     if mask is not None:
         if mask.dtype != torch.bool:
             raise ValueError(f"The mask holds {mask.dtype}; give booleans, True where a query may look.")
         if mask.device.type != "meta" and not mask.any(dim=-1).all():
             raise ValueError("The mask has a row without a single True: that query may look nowhere.")
-        scores = scores.masked_fill(~mask, -torch.inf)           # forbidden pairs get weight 0
+        scores = scores.masked_fill(~mask, -torch.inf)  # forbidden pairs get weight 0
     return scores.softmax(dim=-1)
 
 
@@ -61,9 +61,9 @@ def rotary_angles(positions: Tensor, d_head: int, base: float = 10000.0) -> tupl
     Su et al. 2021, "RoFormer", arXiv:2104.09864. The pairs are (i, i + d_head/2), as in Llama's weights.
     """
     pair = torch.arange(0, d_head, 2, device=positions.device, dtype=torch.float32)
-    frequencies = base ** (-pair / d_head)                       # (d_head/2,)
-    angles = positions[..., None].float() * frequencies          # (..., T, d_head/2)
-    angles = torch.cat((angles, angles), dim=-1)                 # (..., T, d_head)
+    frequencies = base ** (-pair / d_head)  # (d_head/2,)
+    angles = positions[..., None].float() * frequencies  # (..., T, d_head/2)
+    angles = torch.cat((angles, angles), dim=-1)  # (..., T, d_head)
     return angles.cos(), angles.sin()
 
 
@@ -189,7 +189,7 @@ class MultiHeadAttention(nn.Module):
             q, k = rotate(q, *rotary), rotate(k, *rotary)
         if cache is not None:
             k, v = cache.append(layer, k, v)
-        y = F.scaled_dot_product_attention(                      # `attention` above, fused; a test holds them equal
+        y = F.scaled_dot_product_attention(  # `attention` above, fused; a test holds them equal
             q, k, v, attn_mask=mask, is_causal=causal and mask is None, enable_gqa=self.n_kv_head != self.n_head
         )
-        return self.out(y.transpose(1, 2).reshape(B, T, D))      # heads side by side again, then mixed
+        return self.out(y.transpose(1, 2).reshape(B, T, D))  # heads side by side again, then mixed

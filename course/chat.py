@@ -17,7 +17,7 @@ from course.generate import GREEDY, Sampling, generate, stream
 from course.tokenizer import Tokenizer
 from course.transformer import GPT
 
-Message = dict[str, str]                                         # {"role": "user" or "assistant", "content": text}
+Message = dict[str, str]  # {"role": "user" or "assistant", "content": text}
 
 
 def render(tokenizer: Tokenizer, messages: Sequence[Message], add_generation_prompt: bool = True) -> list[int]:
@@ -95,7 +95,12 @@ class Conversation:
         ids: list[int] = []
         shown = ""
         for token in stream(
-            self.model, self._prompt(asked), self.max_new_tokens, self.sampling, stop_tokens(self.tokenizer), self.generator
+            self.model,
+            self._prompt(asked),
+            self.max_new_tokens,
+            self.sampling,
+            stop_tokens(self.tokenizer),
+            self.generator,
         ):
             ids.append(token)
             whole = self.tokenizer.decode(ids).removesuffix("\ufffd")
@@ -113,6 +118,6 @@ class Conversation:
         for kept in range(self.remember, -1, -1):
             history = self.messages[-2 * kept :] if kept else []
             ids = render(self.tokenizer, [*history, asked])
-            if len(ids) < context - 8:                           # some room for an answer
+            if len(ids) < context - 8:  # some room for an answer
                 return ids
         raise ValueError(f"The question has {len(ids)} tokens and the context {context}; ask a shorter one.")

@@ -35,9 +35,7 @@ class FeedForward(nn.Sequential):
     """max(0, x W1 + b1) W2 + b2, each position by itself (section 3.3)."""
 
     def __init__(self, config: EncoderDecoderConfig):
-        super().__init__(
-            nn.Linear(config.d_model, config.d_ff), nn.ReLU(), nn.Linear(config.d_ff, config.d_model)
-        )
+        super().__init__(nn.Linear(config.d_model, config.d_ff), nn.ReLU(), nn.Linear(config.d_ff, config.d_model))
 
 
 class EncoderLayer(nn.Module):
@@ -121,4 +119,4 @@ class EncoderDecoder(nn.Module):
 
 
 def _for_heads(mask: Tensor | None) -> Tensor | None:
-    return None if mask is None else mask[:, None, None, :]      # the same for every head and every query
+    return None if mask is None else mask[:, None, None, :]  # the same for every head and every query

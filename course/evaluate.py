@@ -5,6 +5,7 @@ In the atlas world every answer can be judged exactly (`course.atlas.judge`), so
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ def unigram_entropy(tokens: Tensor | Sequence[int]) -> float:
 def bigram_entropy(tokens: Tensor | Sequence[int]) -> float:
     """Nats per token of the best prediction from the token before alone: H(x_t | x_{t-1}), by counting."""
     row = torch.as_tensor(tokens).tolist()
-    pairs, firsts = Counter(zip(row, row[1:], strict=False)), Counter(row[:-1])
+    pairs, firsts = Counter(itertools.pairwise(row)), Counter(row[:-1])
     total = len(row) - 1
     return -sum(n / total * math.log(n / firsts[first]) for (first, _), n in pairs.items())
 

@@ -7,6 +7,8 @@ Each `train_…` function returns the model, its metrics and the records of its 
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from course import atlas, checkpoint, evaluate, store
 from course.chat import prompt_ids
@@ -27,7 +30,7 @@ from course.tokenizer import Tokenizer
 from course.train import StepRecord, TokenBatches, TrainConfig, evaluate_loss, train
 from course.transformer import GPT, GPTConfig
 
-HELD_OUT_SEED = 1_000_003                                        # added to a seed: texts and draws for measuring only
+HELD_OUT_SEED = 1_000_003  # added to a seed: texts and draws for measuring only
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class BaseRecipe:
 
     characters: int = 8_000_000
     model: GPTConfig = field(default_factory=GPTConfig)
-    training: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1200, learning_rate=3e-3, warmup=50))
+    training: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1000, learning_rate=3e-3, warmup=50))
     batch_size: int = 32
     seed: int = 0
 
@@ -140,7 +143,7 @@ def train_base(
     """Pretrain. Metrics: held-out loss, the entropies it is compared with, recall of capitals."""
     tokens = join_documents(tokenizer, texts_for(recipe.characters, recipe.seed, text))
     config = replace(recipe.model, vocab_size=tokenizer.vocab_size)
-    if text is not None:                                         # a tenth of the learner's own text is held out
+    if text is not None:  # a tenth of the learner's own text is held out
         cut = len(tokens) - max(len(tokens) // 10, config.context_length + 2)
         if cut < config.context_length + 2:
             raise ValueError(
@@ -247,7 +250,9 @@ def measure_reward(model: RewardModel, sft: GPT, tokenizer: Tokenizer, recipe: R
     """Agreement with the noise-free rubric, and with a fresh annotator, on answers about held-out countries."""
     questions = held_out_questions()
     answers = sample_answers(sft, tokenizer, questions, recipe, recipe.seed + HELD_OUT_SEED)
-    gold = torch.tensor([[atlas.judge(q, text).score for text in row] for q, row in zip(questions, answers, strict=True)])
+    gold = torch.tensor(
+        [[atlas.judge(q, text).score for text in row] for q, row in zip(questions, answers, strict=True)]
+    )
     pairs = [(q.prompt, text) for q, row in zip(questions, answers, strict=True) for text in row]
     rewards = score(model, tokenizer, pairs).view(gold.shape)
     annotator = atlas.Annotator(recipe.noise, recipe.seed + HELD_OUT_SEED)
@@ -301,3 +306,122 @@ def measure_assistant(model: GPT, sft: GPT, tokenizer: Tokenizer, seed: int = 0)
         "sft_rude": before.rude,
         "sft_gold": before.gold,
     }
+
+
+# --- the whole chain --------------------------------------------------------------------------------------------------
+
+
+def build(
+    kinds: Sequence[str] = store.KINDS,
+    where: Path | None = None,
+    text: Sequence[str] | None = None,
+    force: bool = False,
+    seed: int = 0,
+    progress: bool = True,
+) -> dict[str, store.Artifact]:
+    """Make these artifacts one after the other, each from those before it, and say what is done.
+
+    where: the folder for them (default: the learner's own). text: paragraphs that take the atlas's place; from them
+    come a tokenizer and a base model only, since the later steps need questions with known answers.
+    What was made by the same settings from the same parents is kept; an interrupted training goes on.
+    Raises FileExistsError, unless `force`, where another artifact would be replaced.
+    """
+    if text is not None:
+        kinds = [kind for kind in kinds if kind in ("tokenizer", "base")]
+        if not kinds:
+            raise ValueError(
+                "From a text come a tokenizer and a base model only; name one of these, or leave out --text."
+            )
+    recipe = Recipe.with_seed(seed)
+    made = {}
+    for kind in (kind for kind in store.KINDS if kind in kinds):
+        settings = _settings(recipe, kind, text)
+        kept = None if force else _keep(kind, settings, where)
+        if kept is not None:
+            tqdm.write(f"{store.NAMES[kind]}: it is there already.")
+            made[kind] = kept
+            continue
+        started = time.perf_counter()
+        metrics = _make(kind, recipe, settings, text, where, progress)
+        made[kind] = store.find(kind, None if where else "yours", where)
+        checkpoint.remove(store.partial(kind, where))
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+        tqdm.write(f"{store.NAMES[kind]}: {time.perf_counter() - started:.0f} s; {shown}")
+    return made
+
+
+def _settings(recipe: Recipe, kind: str, text: Sequence[str] | None) -> dict[str, Any]:
+    """What decides how an artifact comes out, as it is noted on its card."""
+    settings = json.loads(json.dumps(asdict(getattr(recipe, kind))))
+    if text is not None:
+        settings["text"] = hashlib.sha256("\n\n".join(text).encode()).hexdigest()
+    return settings
+
+
+def _keep(kind: str, settings: dict[str, Any], where: Path | None) -> store.Artifact | None:
+    """The artifact that is there already, None if there is none, or one that its parents have outlived."""
+    origin = None if where else "yours"
+    if not store.exists(kind, origin, where):
+        return None
+    artifact = store.find(kind, origin, where)
+    if artifact.card.settings != settings:
+        raise FileExistsError(
+            f"{artifact.path} holds a {store.NAMES[kind]} that was made with other settings. Keep it and build "
+            "elsewhere with --into FOLDER, or replace it with --force."
+        )
+    return None if store.stale(artifact, where) else artifact
+
+
+def _make(
+    kind: str, recipe: Recipe, settings: dict[str, Any], text: Sequence[str] | None, where: Path | None, progress: bool
+) -> dict[str, float]:
+    """Train one artifact from its parents, save it, and return its metrics."""
+    started = time.perf_counter()
+    partial = store.partial(kind, where)
+    if kind == "tokenizer":
+        tokenizer = train_tokenizer(recipe.tokenizer, text, progress)
+        sample = text if text is not None else atlas.corpus(200_000, seed=recipe.tokenizer.seed + HELD_OUT_SEED)
+        metrics = {"bytes_per_token": tokenizer.bytes_per_token(sample)}
+        store.save_tokenizer(
+            tokenizer, seed=recipe.tokenizer.seed, settings=settings, metrics=metrics,
+            seconds=time.perf_counter() - started, where=where,
+        )  # fmt: skip
+        return metrics
+    model: nn.Module
+    if kind == "base":
+        tokenizer = store.load_tokenizer(where=_home_of("tokenizer", where))
+        model, metrics, _ = train_base(tokenizer, recipe.base, text, partial, progress)
+    else:
+        tokenizer, sft = _load("base" if kind == "sft" else "sft", where)
+        if kind == "sft":
+            model, metrics, _ = train_sft(sft, tokenizer, recipe.sft, partial, progress)
+        elif kind == "reward":
+            rankings = collect_rankings(sft, tokenizer, recipe.reward)
+            model, metrics, _ = train_reward(sft, tokenizer, rankings, recipe.reward, partial, progress)
+        else:
+            other, reward = _load("reward", where)
+            if other.to_dict() != tokenizer.to_dict():
+                raise ValueError(
+                    "The SFT model and the reward model read different tokens; make both again from one tokenizer with "
+                    "`course build sft reward --force`."
+                )
+            model, metrics, _ = train_assistant(sft, reward, tokenizer, recipe.assistant, partial, progress)
+    store.save_model(
+        kind, model, seed=getattr(recipe, kind).seed, settings=settings, metrics=metrics,
+        seconds=time.perf_counter() - started, tokenizer=tokenizer, where=where,
+    )  # fmt: skip
+    return metrics
+
+
+def _home_of(kind: str, where: Path | None) -> Path | None:
+    """The folder being built in where it has this artifact, else None: wherever the store finds one."""
+    return where if where is not None and store.exists(kind, where=where) else None
+
+
+def _load(kind: str, where: Path | None) -> tuple[Tokenizer, Any]:
+    """A parent and its tokenizer, saying which it is unless it was just made."""
+    home = _home_of(kind, where)
+    tokenizer, model, sentence = store.load_chain(kind, where=home)
+    if home is None:
+        tqdm.write(sentence)
+    return tokenizer, model

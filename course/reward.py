@@ -42,14 +42,14 @@ class RewardModel(nn.Module):
         self.gpt = gpt
         self.config = gpt.config
         self.head = nn.Linear(gpt.config.d_model, 1, bias=False)
-        nn.init.zeros_(self.head.weight)                         # before training, all answers are equally good
+        nn.init.zeros_(self.head.weight)  # before training, all answers are equally good
         self.register_buffer("shift", torch.zeros(()))
         self.register_buffer("scale", torch.ones(()))
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """tokens: (B, T), padded on the right   lengths: (B,), tokens that count. Returns rewards (B,)."""
-        hidden = self.gpt.hidden(tokens)                         # (B, T, D); causal: padding changes nothing before it
-        last = hidden[torch.arange(len(tokens), device=tokens.device), lengths - 1]      # (B, D)
+        hidden = self.gpt.hidden(tokens)  # (B, T, D); causal: padding changes nothing before it
+        last = hidden[torch.arange(len(tokens), device=tokens.device), lengths - 1]  # (B, D)
         return (self.head(last).squeeze(-1).float() - self.shift) / self.scale
 
     @torch.no_grad()
@@ -72,7 +72,7 @@ def bradley_terry_loss(rewards: Tensor) -> Tensor:
 
 def ranking_loss(model: RewardModel, tokens: Tensor, lengths: Tensor) -> Tensor:
     """The Bradley-Terry loss of a batch of rankings. tokens: (B, K, T)   lengths: (B, K). Returns a scalar."""
-    rewards = model(tokens.flatten(0, 1), lengths.flatten())     # (B · K,)
+    rewards = model(tokens.flatten(0, 1), lengths.flatten())  # (B · K,)
     return bradley_terry_loss(rewards.view(lengths.shape))
 
 
@@ -81,7 +81,9 @@ class RankingBatches:
 
     def __init__(self, tokenizer: Tokenizer, rankings: Sequence[Ranking], batch_size: int = 16, seed: int = 0):
         if len(rankings) < batch_size:
-            raise ValueError(f"{len(rankings)} rankings do not fill one batch of {batch_size}; use a smaller batch_size.")
+            raise ValueError(
+                f"{len(rankings)} rankings do not fill one batch of {batch_size}; use a smaller batch_size."
+            )
         if len({len(ranking.answers) for ranking in rankings}) != 1:
             raise ValueError("The rankings hold different numbers of answers; give every question the same number.")
         self.rows = [
@@ -110,9 +112,7 @@ def conversation_ids(tokenizer: Tokenizer, question: str, answer: str) -> list[i
 
 
 @torch.no_grad()
-def score(
-    model: RewardModel, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], batch_size: int = 256
-) -> Tensor:
+def score(model: RewardModel, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], batch_size: int = 256) -> Tensor:
     """The rewards of (question, answer) pairs: (N,), on the CPU."""
     device = model.head.weight.device
     rewards = []

@@ -63,7 +63,7 @@ def token_rewards(
     """
     rewards = -kl_coefficient * (log_probs - reference_log_probs) * mask
     positions = torch.arange(mask.size(1), device=mask.device)
-    last = (positions * mask).argmax(dim=1, keepdim=True)        # (B, 1): the answer's last token
+    last = (positions * mask).argmax(dim=1, keepdim=True)  # (B, 1): the answer's last token
     return rewards.scatter_add(1, last, score[:, None])
 
 
@@ -99,7 +99,9 @@ def whiten(x: Tensor, mask: Tensor) -> Tensor:
     return (x - mean) / (deviation + 1e-8) * mask
 
 
-def ppo_policy_loss(log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, mask: Tensor, clip: float = 0.2) -> Tensor:
+def ppo_policy_loss(
+    log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, mask: Tensor, clip: float = 0.2
+) -> Tensor:
     """-min(ρ A, clip(ρ, 1 - ε, 1 + ε) A), with ρ = π / π_old, averaged over the answers' tokens.
 
     All (B, T - 1). Once a token has become 1 + ε times likelier (or 1 - ε), there is nothing more to gain from it in
@@ -128,7 +130,7 @@ class ActorCritic(nn.Module):
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """tokens: (B, T). Returns log_probs (B, T - 1) of the tokens and values (B, T - 1), both float32."""
-        hidden = self.policy.hidden(tokens)                      # (B, T, D)
+        hidden = self.policy.hidden(tokens)  # (B, T, D)
         values = self.value_head(hidden[:, :-1]).squeeze(-1)
         return token_log_probs(self.policy.head(hidden), tokens), values.float()
 
@@ -164,7 +166,7 @@ def rollout(
     tokens = pad_right(rows, 0).to(device)
     starts = torch.tensor([len(prompt) for prompt in prompts], device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
-    places = torch.arange(1, tokens.size(1), device=device)      # index t speaks of token t + 1
+    places = torch.arange(1, tokens.size(1), device=device)  # index t speaks of token t + 1
     mask = (places >= starts[:, None]) & (places < lengths[:, None])
     return Rollout(tokens, lengths, mask, answers, torch.tensor(finished, device=device))
 
@@ -198,7 +200,9 @@ class PPOConfig:
         if self.iterations < 1 or self.rollouts < 2 or self.epochs < 1:
             raise ValueError("PPO needs 1 iteration, 2 rollouts and 1 epoch at the least.")
         if self.rollouts % self.minibatches:
-            raise ValueError(f"rollouts={self.rollouts} do not divide into minibatches={self.minibatches}; use a divisor.")
+            raise ValueError(
+                f"rollouts={self.rollouts} do not divide into minibatches={self.minibatches}; use a divisor."
+            )
         if self.kl_coefficient < 0:
             raise ValueError(f"kl_coefficient={self.kl_coefficient} would reward drifting away; use 0 or more.")
 
@@ -230,7 +234,7 @@ def ppo(
     reward_model: RewardModel,
     prompts: Sequence[Sequence[int]],
     end_token: int,
-    config: PPOConfig = PPOConfig(),  # noqa: B008 (it is frozen)
+    config: PPOConfig = PPOConfig(),
     *,
     checkpoint: Path | None = None,
     save_seconds: float = 20.0,
@@ -264,7 +268,12 @@ def ppo(
             chance = generator(config.seed * 1_000_003 + iteration)
             asked = torch.randint(len(prompts), (config.rollouts,), generator=chance).tolist()
             tried = rollout(
-                actor_critic.policy, [prompts[i] for i in asked], end_token, config.max_new_tokens, config.temperature, chance
+                actor_critic.policy,
+                [prompts[i] for i in asked],
+                end_token,
+                config.max_new_tokens,
+                config.temperature,
+                chance,
             )
             tokens, mask = tried.tokens, tried.mask
             autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)

@@ -39,7 +39,7 @@ def set_threads(n: int | None = None) -> int:
     """
     asked = n if n is not None else os.environ.get("COURSE_THREADS") or os.environ.get("OMP_NUM_THREADS")
     if asked is None:
-        usable = getattr(os, "sched_getaffinity", None)          # absent on macOS and Windows
+        usable = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
         asked = len(usable(0)) if usable else os.cpu_count() or 1
     try:
         threads = int(asked)
@@ -60,7 +60,7 @@ def seed_everything(seed: int) -> None:
     """Seed the global sources of Python, NumPy and torch, for code that we do not control."""
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)                                      # seeds every GPU as well
+    torch.manual_seed(seed)  # seeds every GPU as well
 
 
 def mixed_precision(device: torch.device | str) -> torch.dtype:

@@ -53,7 +53,9 @@ class SFTBatches:
 
     def __init__(self, examples: Sequence[Example], batch_size: int = 32, seed: int = 0, loss_on: str = "answer"):
         if len(examples) < batch_size:
-            raise ValueError(f"{len(examples)} examples do not fill one batch of {batch_size}; use a smaller batch_size.")
+            raise ValueError(
+                f"{len(examples)} examples do not fill one batch of {batch_size}; use a smaller batch_size."
+            )
         if loss_on not in ("answer", "all"):
             raise ValueError(f'loss_on="{loss_on}" is unknown; choose "answer" or "all".')
         self.examples, self.batch_size, self.seed, self.loss_on = list(examples), batch_size, seed, loss_on

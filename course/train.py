@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from course import checkpoint as checkpoints
 from course.runtime import generator, mixed_precision, synchronize
 
-IGNORE = -100                                                    # a target that does not count, as in torch
+IGNORE = -100  # a target that does not count, as in torch
 
 
 class Batches(Protocol):
@@ -50,9 +50,9 @@ class TokenBatches:
             )
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        draw = generator(self.seed * 1_000_003 + step)           # the step alone decides: nothing to save, nothing lost
+        draw = generator(self.seed * 1_000_003 + step)  # the step alone decides: nothing to save, nothing lost
         start = torch.randint(len(self.tokens) - self.context_length, (self.batch_size, 1), generator=draw)
-        window = self.tokens[start + torch.arange(self.context_length + 1)]      # (B, T + 1)
+        window = self.tokens[start + torch.arange(self.context_length + 1)]  # (B, T + 1)
         return window[:, :-1], window[:, 1:]
 
     @property
@@ -106,7 +106,7 @@ def next_token_loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor
 
     inputs, targets: (B, T); a target of -100 does not count. Returns a scalar.
     """
-    logits = model(inputs)                                       # (B, T, V)
+    logits = model(inputs)  # (B, T, V)
     return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE)
 
 
@@ -237,7 +237,7 @@ def load_state(
     with torch.no_grad():
         for name, weight in names.items():
             weight.copy_(tensors[f"model.{name}"])
-            if f"step.{name}" in tensors:                        # AdamW counts steps on the CPU unless it is fused
+            if f"step.{name}" in tensors:  # AdamW counts steps on the CPU unless it is fused
                 optimizer.state[weight] = {
                     key: tensors[f"{key}.{name}"].to(weight.device) for key in ("step", "exp_avg", "exp_avg_sq")
                 }
@@ -245,7 +245,9 @@ def load_state(
 
 
 @torch.no_grad()
-def evaluate_loss(model: nn.Module, batches: Batches, n: int = 20, loss: Callable[..., Tensor] = next_token_loss) -> float:
+def evaluate_loss(
+    model: nn.Module, batches: Batches, n: int = 20, loss: Callable[..., Tensor] = next_token_loss
+) -> float:
     """The mean loss over batches 0 to n - 1, without training, in float32."""
     device = next(model.parameters()).device
     return sum(loss(model, *(t.to(device) for t in batches[step])).item() for step in range(n)) / n

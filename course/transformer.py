@@ -126,7 +126,7 @@ def sinusoidal_positions(length: int, d_model: int) -> Tensor:
     """(length, d_model): sines and cosines of falling frequency. Vaswani et al. 2017, section 3.5."""
     position = torch.arange(length)[:, None]
     frequency = 10000.0 ** (-torch.arange(0, d_model, 2) / d_model)
-    angles = position * frequency                                # (length, d_model / 2)
+    angles = position * frequency  # (length, d_model / 2)
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :d_model]
 
 
@@ -226,7 +226,7 @@ class GPT(nn.Module):
         tokens: (B, T)   mask: (B, 1, T, S), True = may look; default causal   positions: (B, T); default 0, 1, 2, …
         cache: what earlier calls stored; tokens are then the next ones. Raises ValueError past the context length.
         """
-        B, T = tokens.shape
+        _B, T = tokens.shape
         start = cache.used if cache is not None else 0
         if start + T > self.config.context_length:
             raise ValueError(
@@ -234,17 +234,17 @@ class GPT(nn.Module):
                 "shorten the text, or train a model with a larger context_length."
             )
         where: slice | Tensor = slice(start, start + T) if positions is None else positions
-        x = self.token_embedding(tokens)                         # (B, T, D)
+        x = self.token_embedding(tokens)  # (B, T, D)
         rotary = None
         if self.config.position == "learned":
             x = x + self.position_embedding.weight[where]
         elif self.config.position == "sinusoidal":
             x = x * math.sqrt(self.config.d_model) + self.position_table[where]
         else:
-            cos, sin = self.rotary_cos[where], self.rotary_sin[where]        # (T or B·T, d_head)
+            cos, sin = self.rotary_cos[where], self.rotary_sin[where]  # (T or B·T, d_head)
             rotary = (cos, sin) if positions is None else (cos[:, None], sin[:, None])
         causal = mask is None and T > 1
-        if causal and start:                                     # several tokens behind a filled cache
+        if causal and start:  # several tokens behind a filled cache
             mask = torch.ones(T, start + T, dtype=torch.bool, device=tokens.device).tril(start)
         for layer, block in enumerate(self.blocks):
             x = block(x, mask, causal=causal, rotary=rotary, cache=cache, layer=layer)

@@ -51,9 +51,7 @@ def save(folder: Path, tensors: Mapping[str, Tensor] | None, config: Mapping[str
     folder = Path(folder)
     taken = sorted(set(config) & set(RESERVED))
     if taken:
-        raise ValueError(
-            f"The config's {', '.join(taken)} would hide what the checkpoint itself notes; rename it."
-        )
+        raise ValueError(f"The config's {', '.join(taken)} would hide what the checkpoint itself notes; rename it.")
     data = None if tensors is None else _serialise(tensors)
     header: dict[str, Any] = {**config, "format": FORMAT, "format_version": VERSION}
     if data is not None:
@@ -99,9 +97,7 @@ def load(folder: Path, expect: str | None = None) -> tuple[dict[str, Tensor], di
     try:
         return safetensors.torch.load(data), config
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{place / TENSORS} does not hold safetensors ({error}). {_again(Path(folder))}"
-        ) from None
+        raise ValueError(f"{place / TENSORS} does not hold safetensors ({error}). {_again(Path(folder))}") from None
 
 
 def inspect(folder: Path, expect: str | None = None) -> dict[str, Any]:
@@ -148,8 +144,7 @@ def _serialise(tensors: Mapping[str, Tensor]) -> bytes:
     import torch
 
     copies = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
     return safetensors.torch.save(copies, metadata={"format": "pt"})
 
@@ -304,8 +299,7 @@ def _read(folder: Path, expect: str | None) -> tuple[bytes | None, dict[str, Any
             if place is None:
                 what = "is a file, not a folder" if folder.is_file() else "holds no checkpoint"
                 raise FileNotFoundError(
-                    f"{folder} {what}: a folder with {CONFIG} is expected. Make one first, or give the right "
-                    "path."
+                    f"{folder} {what}: a folder with {CONFIG} is expected. Make one first, or give the right path."
                 )
             try:
                 config = _read_config(place / CONFIG, folder)
@@ -371,9 +365,7 @@ def _read_tensors(path: Path, config: dict[str, Any], folder: Path) -> bytes | N
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path} is missing, which should hold the tensors. {_again(folder)}"
-        ) from None
+        raise FileNotFoundError(f"{path} is missing, which should hold the tensors. {_again(folder)}") from None
     if len(data) == config["tensors_size"] and hashlib.sha256(data).hexdigest() == config["tensors_sha256"]:
         return data
     if data[:4] == b"PK\x03\x04" or (data[:1] == b"\x80" and data[-1:] == b"."):

@@ -40,9 +40,7 @@ class SentenceGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt:
-            click.echo(
-                "\nInterrupted. What was saved is whole; the same command goes on from there.", err=True
-            )
+            click.echo("\nInterrupted. What was saved is whole; the same command goes on from there.", err=True)
             ctx.exit(130)
         except Exception as error:
             if ctx.meta.get("course.debug"):
@@ -55,9 +53,7 @@ def sentence_of(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, ValueError | OSError | FloatingPointError) and text:
         return text
-    return (
-        f"{type(error).__name__}: {text or 'no details'}. This should not happen; --debug shows where it did."
-    )
+    return f"{type(error).__name__}: {text or 'no details'}. This should not happen; --debug shows where it did."
 
 
 def debug_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -89,9 +85,7 @@ def main() -> None:
 @click.option("--text", type=click.Path(path_type=Path), help="Train on this text file (UTF-8).")
 @click.option("--force", is_flag=True, help="Train again what is there already.")
 @click.option("--into", type=click.Path(path_type=Path), help="Save here instead of in your user folder.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Chance to start from."
-)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Chance to start from.")
 @debug_option
 def build(kinds: tuple[str, ...], text: Path | None, force: bool, into: Path | None, seed: int) -> None:
     """Train the chain, or only the given parts of it: tokenizer, base, sft, reward, assistant.
@@ -112,12 +106,8 @@ def build(kinds: tuple[str, ...], text: Path | None, force: bool, into: Path | N
 
 @main.command()
 @click.argument("kind", default="assistant", type=click.Choice(CHATTY))
-@click.option(
-    "--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0: no chance."
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For temperatures above 0."
-)
+@click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0: no chance.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For temperatures above 0.")
 @debug_option
 def chat(kind: str, temperature: float, seed: int) -> None:
     """Talk to the assistant, or to an earlier stage: sft, or base, which continues your text.
@@ -152,9 +142,7 @@ def _conversation(kind: str, model: Any, tokenizer: Any, temperature: float, see
             ids = [tokenizer.special["<|endoftext|>"], *tokenizer.encode(asked["content"])]
             context = model.config.context_length
             if len(ids) >= context - 8:
-                raise ValueError(
-                    f"The text has {len(ids)} tokens and the context {context}; give a shorter one."
-                )
+                raise ValueError(f"The text has {len(ids)} tokens and the context {context}; give a shorter one.")
             return ids
 
     length = 64 if kind == "base" else 32
@@ -175,9 +163,7 @@ def _lines(interactive: bool) -> Iterator[str]:
         for line in sys.stdin:
             yield line.strip()
     except UnicodeDecodeError:
-        raise ValueError(
-            "The questions are not UTF-8 text; save them as UTF-8 and pipe them in again."
-        ) from None
+        raise ValueError("The questions are not UTF-8 text; save them as UTF-8 and pipe them in again.") from None
 
 
 def _reply(talk: Any, text: str, tokenizer: Any) -> None:
@@ -210,9 +196,7 @@ def status() -> None:
         if row.todo:
             click.echo(f"{'':<19} {row.todo}")
         if row.unfinished:
-            click.echo(
-                f"{'':<19} A training of it was interrupted; `course build {row.kind}` goes on with it."
-            )
+            click.echo(f"{'':<19} A training of it was interrupted; `course build {row.kind}` goes on with it.")
 
 
 class Finding(NamedTuple):
@@ -231,9 +215,7 @@ def doctor() -> None:
     for text, todo in findings:
         click.echo(f"{'wrong' if todo else 'ok':<6} {text}" + (f"\n{'':<6} {todo}" if todo else ""))
     wrong = sum(bool(todo) for _, todo in findings)
-    click.echo(
-        "\nAll is well." if not wrong else f"\n{wrong} of {len(findings)} checks found something wrong."
-    )
+    click.echo("\nAll is well." if not wrong else f"\n{wrong} of {len(findings)} checks found something wrong.")
     if wrong:
         click.get_current_context().exit(1)
 
@@ -242,9 +224,7 @@ INSTALL = "Run `python3 start.py` in the course's folder, which installs what is
 
 
 def _python() -> Iterator[Finding]:
-    text = (
-        f"Python {platform.python_version()} on {platform.system()} {platform.machine()} ({sys.executable})"
-    )
+    text = f"Python {platform.python_version()} on {platform.system()} {platform.machine()} ({sys.executable})"
     old = sys.version_info < (3, 11)
     yield Finding(text, "The course needs Python 3.11 or later; install one from python.org." if old else "")
 
@@ -286,9 +266,7 @@ def _torch() -> Iterator[Finding]:
         yield Finding(f"torch does not work ({sentence_of(error)})", INSTALL)
         return
     right = bool((product == 64).all())
-    yield Finding(
-        f"torch {torch.__version__} multiplies", "" if right else "Its products are wrong. " + INSTALL
-    )
+    yield Finding(f"torch {torch.__version__} multiplies", "" if right else "Its products are wrong. " + INSTALL)
 
 
 def _device() -> Iterator[Finding]:
@@ -300,9 +278,7 @@ def _device() -> Iterator[Finding]:
     except (ImportError, OSError):  # no torch, which is a finding of its own
         return
     except ValueError as error:
-        yield Finding(
-            str(error), "Correct or unset the variables COURSE_DEVICE, COURSE_THREADS, OMP_NUM_THREADS."
-        )
+        yield Finding(str(error), "Correct or unset the variables COURSE_DEVICE, COURSE_THREADS, OMP_NUM_THREADS.")
         return
     yield Finding(f"models run on {device}, with {threads} processor threads, trained in {precision}")
 
@@ -337,9 +313,7 @@ def _disk() -> Iterator[Finding]:
         place = place.parent
     free = shutil.disk_usage(place).free / 1e9
     few = free < NEEDED_GB
-    yield Finding(
-        f"{free:.1f} GB free on its disk", f"Trainings need {NEEDED_GB} GB; free some." if few else ""
-    )
+    yield Finding(f"{free:.1f} GB free on its disk", f"Trainings need {NEEDED_GB} GB; free some." if few else "")
 
 
 def _chain() -> Iterator[Finding]:

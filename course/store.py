@@ -173,15 +173,14 @@ def save_model(
         )
     weights = torch.float16 if _is_shipped(where) else torch.float32
     tensors = {
-        name: tensor.detach().to(weights if tensor.dim() else torch.float32)
-        for name, tensor in _state(model).items()
+        name: tensor.detach().to(weights if tensor.dim() else torch.float32) for name, tensor in _state(model).items()
     }
     broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if broken:
         raise ValueError(
             f"The model's {broken[0]} is not finite, so it was not saved. Train it again, with a lower rate."
         )
-    parents = {"tokenizer": tokenizer_hash(tokenizer), **parents}
+    parents = {**parents, "tokenizer": tokenizer_hash(tokenizer)}
     card = _new_card(kind, seed, settings, metrics, parents, seconds)
     content = {"model": model.config.to_dict(), "tokenizer": tokenizer.to_dict()}
     return _save(kind, tensors, content, card, where)
@@ -251,15 +250,16 @@ def exists(kind: str, origin: str | None = None, where: Path | None = None) -> b
 def stale(artifact: Artifact, where: Path | None = None) -> list[str]:
     """The parents' kinds in whose place there is now another one than it was made from; [] if it is fresh.
 
-    A parent that is itself stale counts too. where: the folder in which the parents are looked for first;
-    after it come the learner's own and the shipped ones.
+    A parent of the learner's that is itself stale counts too. where: the folder in which the parents are looked for
+    first; after it come the learner's own and the shipped ones.
     """
     changed = []
     for kind in PARENTS[artifact.kind]:
         present, _ = _choose(kind, where)
-        if present is not None and (
-            present.sha256 != artifact.card.parents.get(kind) or stale(present, where)
-        ):
+        if present is None:
+            continue
+        outlived = present.origin == "yours" and bool(stale(present, where))
+        if outlived or present.sha256 != artifact.card.parents.get(kind):
             changed.append(kind)
     return changed
 
@@ -434,9 +434,7 @@ def load_chain(
     return tokenizer, model, " ".join(filter(None, sentences))
 
 
-def load_together(
-    *kinds: str, device: torch.device | str | None = None
-) -> tuple[Tokenizer, tuple[Any, ...], str]:
+def load_together(*kinds: str, device: torch.device | str | None = None) -> tuple[Tokenizer, tuple[Any, ...], str]:
     """Several models that read the same tokens (PPO needs "sft" and "reward"), and sentences that say which.
 
     When the learner's own and the shipped ones read different tokens, the shipped ones are given together,
@@ -483,20 +481,14 @@ def _load(artifact: Artifact, device: torch.device | str | None) -> tuple[Tokeni
         tokenizer = Tokenizer.from_dict(config["tokenizer"])
         shape = GPTConfig.from_dict(config["model"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{artifact.path / checkpoint.CONFIG} describes no model ({error}). {advice}"
-        ) from None
+        raise ValueError(f"{artifact.path / checkpoint.CONFIG} describes no model ({error}). {advice}") from None
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn, and then replaced
         gpt = GPT(shape)
         model = RewardModel(gpt) if artifact.kind == "reward" else gpt
     expected = _state(model)
-    wrong = sorted(set(expected) ^ set(tensors)) or [
-        n for n, t in tensors.items() if t.shape != expected[n].shape
-    ]
+    wrong = sorted(set(expected) ^ set(tensors)) or [n for n, t in tensors.items() if t.shape != expected[n].shape]
     if wrong:
-        raise ValueError(
-            f"{artifact.path / checkpoint.TENSORS} does not fit its config at {wrong[0]}. {advice}"
-        )
+        raise ValueError(f"{artifact.path / checkpoint.TENSORS} does not fit its config at {wrong[0]}. {advice}")
     with torch.no_grad():
         for name, tensor in tensors.items():
             expected[name].copy_(tensor)  # float16 becomes float32

@@ -96,8 +96,7 @@ def learn_merges(pieces: Mapping[str, int], n_merges: int, progress: bool = Fals
     """The merges that byte-pair encoding learns from pieces of text and the number of times each occurs.
 
     Each step takes the most frequent pair; of equally frequent ones that with the smallest ids, so the result
-    depends on the counts alone. Fewer than `n_merges` are returned when no pair occurs twice any more. A pair
-    is passed over when its bytes already are a token ("a" + "bc" after "ab" + "c"): no two tokens look alike.
+    depends on the counts alone. Fewer than `n_merges` are returned when no pair occurs twice any more.
     Sennrich et al. 2016, algorithm 1, arXiv:1508.07909; only pieces that hold the pair are counted again.
     """
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
@@ -114,20 +113,15 @@ def learn_merges(pieces: Mapping[str, int], n_merges: int, progress: bool = Fals
     heapify(queue)
 
     merges: list[Pair] = []
-    spellings = [bytes([byte]) for byte in range(BYTES)]
-    known = set(spellings)
     bar = tqdm(total=n_merges, desc="merges", leave=False, disable=not progress)
     while queue and len(merges) < n_merges:
         negative_count, pair = heappop(queue)
-        spelling = spellings[pair[0]] + spellings[pair[1]]
-        if -negative_count != counts[pair] or spelling in known:  # counted again since, or "a" + "bc"
+        if -negative_count != counts[pair]:  # its count has changed since it was put in the queue
             continue
         if counts[pair] < 2:
             break
         new = BYTES + len(merges)
         merges.append(pair)
-        spellings.append(spelling)
-        known.add(spelling)
         change: Counter[Pair] = Counter()
         for i in found_in.pop(pair):
             merged = merge(spelled[i], pair, new)

@@ -1,6 +1,6 @@
 """The chat template: how a conversation becomes one row of tokens, and an answer is read out of it.
 
-    <|user|>What is the capital of Japan?<|assistant|>It is Tokyo.<|end|>
+    <|user|> What is the capital of Japan?<|assistant|> It is Tokyo.<|end|>
 
 The marks are single tokens of the vocabulary that no text can spell: a user who types "<|end|>" sends seven
 harmless characters. Whoever builds the row, not whoever writes the text, decides who is speaking.
@@ -29,9 +29,9 @@ def render(tokenizer: Tokenizer, messages: Sequence[Message], add_generation_pro
     ids: list[int] = []
     for message in messages:
         if message["role"] == "user":
-            ids += [special["<|user|>"], *tokenizer.encode(message["content"])]
+            ids += [special["<|user|>"], *spoken(tokenizer, message["content"])]
         elif message["role"] == "assistant":
-            ids += [special["<|assistant|>"], *tokenizer.encode(message["content"]), special["<|end|>"]]
+            ids += [special["<|assistant|>"], *spoken(tokenizer, message["content"]), special["<|end|>"]]
         else:
             raise ValueError(f'The role "{message["role"]}" is unknown; a message is by "user" or by "assistant".')
     if add_generation_prompt:
@@ -39,14 +39,23 @@ def render(tokenizer: Tokenizer, messages: Sequence[Message], add_generation_pro
     return ids
 
 
+def spoken(tokenizer: Tokenizer, content: str) -> list[int]:
+    """The ids of what somebody says, with a space before it.
+
+    Within a text nearly every word follows a space, and "·It" and "It" are different tokens: with the space an answer
+    begins with tokens that the base model knows well.
+    """
+    return tokenizer.encode(" " + content)
+
+
 def prompt_ids(tokenizer: Tokenizer, question: str) -> list[int]:
-    """<|user|>question<|assistant|> : the row of tokens that asks for an answer."""
+    """<|user|> question<|assistant|> : the row of tokens that asks for an answer."""
     return render(tokenizer, [{"role": "user", "content": question}])
 
 
 def answer_ids(tokenizer: Tokenizer, answer: str) -> list[int]:
-    """answer<|end|> : what the assistant should say after `prompt_ids`."""
-    return [*tokenizer.encode(answer), tokenizer.special["<|end|>"]]
+    """ answer<|end|> : what the assistant should say after `prompt_ids`."""
+    return [*spoken(tokenizer, answer), tokenizer.special["<|end|>"]]
 
 
 def stop_tokens(tokenizer: Tokenizer) -> frozenset[int]:

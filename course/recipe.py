@@ -58,9 +58,9 @@ class SFTRecipe:
     """Fine-tuning on what people answered to questions about half of the countries."""
 
     training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=150, learning_rate=1e-3, warmup=10, weight_decay=0.0)
+        default_factory=lambda: TrainConfig(steps=100, learning_rate=3e-4, warmup=10, weight_decay=0.0)
     )
-    batch_size: int = 32
+    batch_size: int = 64
     rude: float = 0.3
     seed: int = 0
 

@@ -107,7 +107,7 @@ class RankingBatches:
 
 
 def conversation_ids(tokenizer: Tokenizer, question: str, answer: str) -> list[int]:
-    """<|user|>question<|assistant|>answer<|end|> : what a reward model reads."""
+    """<|user|> question<|assistant|> answer<|end|> : what a reward model reads."""
     return prompt_ids(tokenizer, question) + answer_ids(tokenizer, answer)
 
 

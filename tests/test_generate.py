@@ -118,9 +118,7 @@ def test_draws_come_as_often_as_their_probabilities_say() -> None:
 
 @pytest.mark.parametrize("use_cache", [True, False])
 @pytest.mark.parametrize("config", CONFIGS)
-def test_greedy_generation_of_a_batch_is_brute_force_for_each_prompt(
-    config: GPTConfig, use_cache: bool
-) -> None:
+def test_greedy_generation_of_a_batch_is_brute_force_for_each_prompt(config: GPTConfig, use_cache: bool) -> None:
     model = model_for(config)
     expected = [greedily(model, prompt, 12) for prompt in PROMPTS]
     assert len({tuple(reply) for reply in expected}) >= 4  # the prompts matter
@@ -144,9 +142,7 @@ def test_each_row_ends_at_its_own_stop_token(config: GPTConfig, use_cache: bool)
 
 @pytest.mark.parametrize("sampling", [Sampling(1.0), Sampling(0.8, top_k=4), Sampling(1.2, top_p=0.8)])
 @pytest.mark.parametrize("config", CONFIGS)
-def test_the_same_seed_gives_the_same_text_with_and_without_the_cache(
-    config: GPTConfig, sampling: Sampling
-) -> None:
+def test_the_same_seed_gives_the_same_text_with_and_without_the_cache(config: GPTConfig, sampling: Sampling) -> None:
     model = model_for(config)
     texts = [
         generate(model, PROMPTS, 12, sampling, {3}, seeded(seed), use_cache)
@@ -158,12 +154,15 @@ def test_the_same_seed_gives_the_same_text_with_and_without_the_cache(
     assert texts[0] != texts[2]
 
 
-def test_a_rows_draws_do_not_depend_on_the_other_rows() -> None:
-    model = model_for()
-    one = generate(model, PROMPTS, 12, Sampling(1.0), {3}, seeded(5))
-    other = generate(model, [PROMPTS[0], [9, 9], [9], [8, 7], [6, 5, 4]], 12, Sampling(1.0), {3}, seeded(5))
-    assert one[0] == other[0]
-    assert one[1:] != other[1:]
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rows_draws_do_not_depend_on_the_other_rows(seed: int) -> None:
+    """Also when some of them end early and are dropped from the batch."""
+    model, stop = model_for(), set(range(8))
+    others = [[9, 9], [9], [8, 7], [6, 5, 4]]
+    one = generate(model, [*PROMPTS[:4], [1]], 12, Sampling(2.0), stop, seeded(seed))
+    other = generate(model, [*others, [1]], 12, Sampling(2.0), stop, seeded(seed))
+    assert one[4] == other[4]
+    assert one[:4] != other[:4]
 
 
 def test_sampled_texts_follow_the_models_probabilities() -> None:

@@ -6,7 +6,7 @@ import copy
 import itertools
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -46,9 +46,7 @@ def draw(seed: int, *shape: int) -> Tensor:
 
 def policy_for(seed: int = 0) -> GPT:
     model = GPT(CONFIG, seeded(seed))
-    model.head.weight.data = (
-        torch.randn(12, 16, generator=seeded(seed)) / 4
-    )  # so that tokens differ in chance
+    model.head.weight.data = torch.randn(12, 16, generator=seeded(seed)) / 4  # so that tokens differ in chance
     return model
 
 
@@ -122,9 +120,7 @@ def test_the_kl_estimate_is_unbiased(seed: int) -> None:
         draw(seed + 9, 2, V, V).log_softmax(-1),
     )  # policy, reference
     pairs = list(itertools.product(range(V), repeat=2))
-    log_p, log_r = (
-        torch.stack([torch.stack((first[i, a], second[i, a, b])) for a, b in pairs]) for i in (0, 1)
-    )
+    log_p, log_r = (torch.stack([torch.stack((first[i, a], second[i, a, b])) for a, b in pairs]) for i in (0, 1))
     probability = log_p.sum(1).exp()
     exact = (probability * (log_p.sum(1) - log_r.sum(1))).sum().item()
     estimates = kl_estimate(log_p, log_r, torch.ones(V * V, 2, dtype=torch.bool))
@@ -170,15 +166,11 @@ def test_gae_equals_the_sum_of_its_definition(seed: int, gamma: float, lam: floa
     for b in range(4):
         answer = mask[b].nonzero().flatten().tolist()
         delta = {
-            t: rewards[b, t].item()
-            + gamma * (values[b, t + 1].item() if t + 1 in answer else 0)
-            - values[b, t].item()
+            t: rewards[b, t].item() + gamma * (values[b, t + 1].item() if t + 1 in answer else 0) - values[b, t].item()
             for t in answer
         }
         for t in range(9):
-            expected = (
-                sum((gamma * lam) ** (s - t) * delta[s] for s in answer if s >= t) if t in answer else 0.0
-            )
+            expected = sum((gamma * lam) ** (s - t) * delta[s] for s in answer if s >= t) if t in answer else 0.0
             assert advantages[b, t].item() == pytest.approx(expected, abs=1e-12)
             wanted = expected + values[b, t].item() if t in answer else 0.0
             assert returns[b, t].item() == pytest.approx(wanted, abs=1e-12)
@@ -263,9 +255,7 @@ def test_the_gradients_are_those_of_finite_differences(seed: int) -> None:
 def test_at_the_first_step_ppo_is_reinforce_on_each_token(seed: int) -> None:
     mask, advantages = answer_mask(seed), draw(seed, 4, 9)
     log_probs = draw(seed + 1, 4, 9).requires_grad_()
-    (found,) = torch.autograd.grad(
-        ppo_policy_loss(log_probs, log_probs.detach(), advantages, mask), log_probs
-    )
+    (found,) = torch.autograd.grad(ppo_policy_loss(log_probs, log_probs.detach(), advantages, mask), log_probs)
     (wanted,) = torch.autograd.grad(reinforce_loss(log_probs[mask], advantages[mask]), log_probs)
     torch.testing.assert_close(found, wanted)
 
@@ -355,9 +345,7 @@ QUICK = PPOConfig(
 )
 
 
-def tune(
-    config: PPOConfig = QUICK, actor_critic: ActorCritic | None = None, **how: Any
-) -> list[IterationRecord]:
+def tune(config: PPOConfig = QUICK, actor_critic: ActorCritic | None = None, **how: Any) -> list[IterationRecord]:
     actor_critic = actor_critic or ActorCritic(policy_for())
     how = {"progress": False, **how}
     reward: Any = CountsSevens()
@@ -438,6 +426,49 @@ def test_an_interrupted_tuning_goes_on_to_the_same_weights(
     assert [record.answers for record in records] == [record.answers for record in expected]
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_an_unfinished_tuning_from_another_beginning_is_not_taken_up(tmp_path: Path) -> None:
+    config = PPOConfig(**{**vars(QUICK), "iterations": 2})
+    how: dict[str, Any] = dict(checkpoint=tmp_path / "state", save_seconds=0.0)
+    tune(config, ActorCritic(policy_for()), **how)
+    assert all(record.replayed for record in tune(config, ActorCritic(policy_for()), **how))
+    assert not any(record.replayed for record in tune(config, ActorCritic(policy_for(1)), **how))
+
+
+def test_each_iteration_draws_its_own_prompts_and_answers() -> None:
+    records = tune(PPOConfig(**{**vars(QUICK), "iterations": 3, "learning_rate": 1e-12}))
+    assert len({tuple(record.prompts) for record in records}) == 3
+    assert len({str(record.answers) for record in records}) == 3
+    other = tune(PPOConfig(**{**vars(QUICK), "iterations": 1, "seed": 1}))
+    assert other[0].answers != records[0].answers
+
+
+@pytest.mark.parametrize(("epochs", "minibatches"), [(1, 1), (2, 3)])
+def test_an_iteration_takes_a_step_for_each_part_of_each_epoch(
+    epochs: int, minibatches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[None] = []
+    take = torch.optim.AdamW.step
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: (steps.append(None), take(self)))
+    tune(PPOConfig(**{**vars(QUICK), "iterations": 2, "epochs": epochs, "minibatches": minibatches}))
+    assert len(steps) == 2 * epochs * minibatches
+
+
+def test_the_unit_of_the_reward_does_not_change_the_step() -> None:
+    class Tenfold(CountsSevens):
+        def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+            return 10 * super().forward(tokens, lengths)
+
+    how: dict[str, Any] = dict(iterations=1, kl_coefficient=0.0, unfinished_penalty=0.0, value_coefficient=0.0)
+    config = PPOConfig(**{**vars(QUICK), **how})
+    losses = []
+    for scorer in (CountsSevens(), Tenfold()):
+        actor_critic, reward = ActorCritic(policy_for()), cast(Any, scorer)
+        records = list(ppo(actor_critic, policy_for(), reward, PROMPTS, END, config, progress=False))
+        losses.append(records[0].policy_loss)
+    assert losses[0] < -1e-3
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,348 @@
+"""Pictures: one style for the whole course, large enough for the back row, with colours that everybody can tell apart.
+
+Each function returns a `Picture`, which a notebook shows as its cell's result: the figure with alternative text for
+people who cannot see it, and a caption sentence below. A picture's title states what is to be seen in it.
+
+    plots.curves({"loss": (steps, losses)}, "The loss falls below ln V at once", x="step", y="nats per token",
+                 alt="A falling curve.", caption="Pretraining loss.")
+
+Colours: Okabe and Ito 2008, "Color Universal Design".
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#666666",
+)  # fmt: skip
+COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY)
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))  # told apart without colours, too
+STYLE = {
+    "font.size": 13,
+    "axes.titlesize": 14,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.alpha": 0.3,
+    "lines.linewidth": 2.2,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+DPI = 88
+CHAIN = ("text", "tokenizer", "base", "sft", "reward", "assistant")
+
+Series = Mapping[str, tuple[Any, Any]]
+
+
+class Picture:
+    """A finished figure: what a notebook shows, and what a screen reader reads.
+
+    alt: what is to be seen, in words. caption: a sentence below the figure. Raises ValueError without `alt`.
+    """
+
+    def __init__(self, figure: Figure, alt: str, caption: str = ""):
+        if not alt.strip():
+            raise ValueError('A picture needs alternative text: say in alt="..." what is to be seen in it.')
+        self.figure, self.alt, self.caption = figure, alt, caption
+
+    @property
+    def png(self) -> bytes:
+        """The picture as a PNG file."""
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(STYLE):
+            self.figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+        return buffer.getvalue()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        data = base64.b64encode(self.png).decode()
+        image = f'<img alt="{html.escape(self.alt)}" style="max-width: 100%" src="data:image/png;base64,{data}">'
+        caption = f"<figcaption><em>{html.escape(self.caption)}</em></figcaption>" if self.caption else ""
+        return {
+            "text/html": f'<figure style="margin: 0">{image}{caption}</figure>',
+            "text/plain": " ".join(filter(None, [f"[Figure: {self.alt}]", self.caption])),
+        }
+
+
+def draw(
+    paint: Callable[..., None], alt: str, caption: str = "", size: tuple[float, float] = (8.5, 4.2), columns: int = 1
+) -> Picture:
+    """A picture painted by your own function, in the course's style: paint(axes), or paint(axes, axes, ...)."""
+    with matplotlib.rc_context({**STYLE, **_font()}):
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(1, columns, squeeze=False)[0]
+        paint(*axes)
+        return Picture(figure, alt, caption)
+
+
+def curves(
+    series: Series,
+    title: str,
+    x: str,
+    y: str,
+    alt: str,
+    caption: str = "",
+    levels: Mapping[str, float] | None = None,
+    smooth: int = 1,
+    log: str = "",
+    markers: bool = False,
+    size: tuple[float, float] = (8.5, 4.2),
+) -> Picture:
+    """Lines. series: name -> (x values, y values). levels: name -> height of a horizontal line to compare with.
+
+    smooth: each point is the mean of so many. log: the axes with a logarithmic scale, "x", "y" or "xy".
+    """
+
+    def paint(axes: Axes) -> None:
+        for i, (name, (xs, ys)) in enumerate(series.items()):
+            xs, ys = np.asarray(xs, dtype=float), np.asarray(ys, dtype=float)
+            window = min(smooth, len(ys))
+            if window > 1:
+                ys = np.convolve(ys, np.ones(window) / window, mode="valid")
+                xs = xs[window - 1 :]
+            look = LINES[i % len(LINES)]
+            axes.plot(xs, ys, color=COLOURS[i % len(COLOURS)], ls=look, marker="o" if markers else None, label=name)
+        for name, height in (levels or {}).items():
+            axes.axhline(height, color=GREY, lw=1.2, ls=":")
+            axes.annotate(name, (1.0, height), xycoords=("axes fraction", "data"), fontsize=11, ha="right", va="bottom")
+        axes.set(title=title, xlabel=x, ylabel=y)
+        for axis in log:
+            getattr(axes, f"set_{axis}scale")("log")
+        if len(series) > 1:
+            axes.legend()
+
+    return draw(paint, alt, caption, size)
+
+
+def panels(
+    parts: Mapping[str, tuple[Series, str]], x: str, alt: str, caption: str = "", size: tuple[float, float] = (12, 3.8)
+) -> Picture:
+    """Several line plots side by side over the same x. parts: title -> (series, label of the y axis)."""
+
+    def paint(*axes: Axes) -> None:
+        for ax, (title, (series, y)) in zip(axes, parts.items(), strict=True):
+            for i, (name, (xs, ys)) in enumerate(series.items()):
+                ax.plot(xs, ys, color=COLOURS[i % len(COLOURS)], ls=LINES[i % len(LINES)], label=name)
+            ax.set(title=title, xlabel=x, ylabel=y)
+        if any(len(series) > 1 for series, _ in parts.values()):
+            axes[0].legend()
+
+    return draw(paint, alt, caption, size, columns=len(parts))
+
+
+def bars(
+    groups: Mapping[str, Sequence[float]],
+    labels: Sequence[str],
+    title: str,
+    y: str,
+    alt: str,
+    caption: str = "",
+    levels: Mapping[str, float] | None = None,
+    form: str = "{:.2g}",
+    size: tuple[float, float] = (8.5, 4.2),
+) -> Picture:
+    """Bars in groups, each with its value above. groups: name -> one height per label."""
+
+    def paint(axes: Axes) -> None:
+        width = 0.8 / len(groups)
+        for i, (name, heights) in enumerate(groups.items()):
+            places = np.arange(len(labels)) + (i - (len(groups) - 1) / 2) * width
+            drawn = axes.bar(places, heights, width * 0.92, color=COLOURS[i % len(COLOURS)], label=name)
+            axes.bar_label(drawn, [form.format(height) for height in heights], fontsize=11)
+        for name, height in (levels or {}).items():
+            axes.axhline(height, color=GREY, lw=1.2, ls=":")
+            axes.annotate(name, (1.0, height), xycoords=("axes fraction", "data"), fontsize=11, ha="right", va="bottom")
+        axes.set(title=title, ylabel=y, xticks=np.arange(len(labels)))
+        axes.set_xticklabels([_text(label) for label in labels], rotation=0 if _short(labels) else 30)
+        axes.margins(y=0.12)
+        axes.grid(axis="x", visible=False)
+        if len(groups) > 1:
+            axes.legend()
+
+    return draw(paint, alt, caption, size)
+
+
+def probabilities(
+    tokens: Sequence[str], probs: Iterable[float], title: str, alt: str, caption: str = "", most: int = 12
+) -> Picture:
+    """The most probable next tokens as lying bars, the likeliest on top."""
+    pairs = sorted(zip(tokens, (float(p) for p in probs), strict=True), key=lambda pair: -pair[1])[:most]
+
+    def paint(axes: Axes) -> None:
+        drawn = axes.barh([_text(token) for token, _ in pairs], [p for _, p in pairs], color=BLUE)
+        axes.bar_label(drawn, [f" {p:.1%}" for _, p in pairs], fontsize=11)
+        axes.invert_yaxis()
+        axes.set(title=title, xlabel="probability", xlim=(0, min(1.15, max(p for _, p in pairs) * 1.2)))
+        axes.grid(axis="y", visible=False)
+
+    return draw(paint, alt, caption, (8.5, 0.9 + 0.34 * len(pairs)))
+
+
+def heat(
+    values: Any,
+    title: str,
+    alt: str,
+    caption: str = "",
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    x: str = "",
+    y: str = "",
+    numbers: bool | None = None,
+    limits: tuple[float, float] | None = None,
+    size: tuple[float, float] | None = None,
+) -> Picture:
+    """A matrix as a picture, dark for large. Numbers are written into small ones. values: (rows, columns)."""
+    matrix = _array(values)
+    size = size or (min(11.0, 2.6 + 0.62 * matrix.shape[1]), min(9.0, 1.6 + 0.5 * matrix.shape[0]))
+    return draw(lambda axes: _paint_heat(axes, matrix, title, rows, columns, x, y, numbers, limits), alt, caption, size)
+
+
+def attention_map(
+    weights: Any,
+    tokens: Sequence[str],
+    title: str,
+    alt: str,
+    caption: str = "",
+    keys: Sequence[str] | None = None,
+    numbers: bool | None = None,
+) -> Picture:
+    """Who looks at whom: row = the position that asks (query), column = the one looked at (key).
+
+    weights: (T, S), or (H, T, S) for several heads side by side. keys: the columns' tokens, where they are others.
+    """
+    matrix = _array(weights)
+    columns = keys if keys is not None else tokens
+    if matrix.ndim == 2:
+        return heat(
+            matrix, title, alt, caption, tokens, columns, x="looked at (key)", y="asks (query)", numbers=numbers,
+            limits=(0, 1),
+        )  # fmt: skip
+
+    def paint(*axes: Axes) -> None:
+        for h, ax in enumerate(axes):
+            name = f"{title}\nhead {h}" if h == 0 else f"\nhead {h}"
+            _paint_heat(ax, matrix[h], name, tokens if h == 0 else [""] * len(tokens), columns, "", "", False, (0, 1))
+
+    side = min(4.2, 1.4 + 0.3 * len(columns))
+    return draw(paint, alt, caption, (min(15.0, 1.2 + side * len(matrix)), side + 1), columns=len(matrix))
+
+
+def calibration(predicted: Any, outcome: Any, title: str, alt: str, caption: str = "", bins: int = 8) -> Picture:
+    """What was predicted against how often it came true. predicted: probabilities   outcome: 0 or 1, or True."""
+    chances, came = _array(predicted), _array(outcome).astype(float)
+    edges = np.linspace(0, 1, bins + 1)
+    place = np.clip(np.digitize(chances, edges) - 1, 0, bins - 1)
+    filled = [b for b in range(bins) if (place == b).any()]
+
+    def paint(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=GREY, ls=":", label="perfectly calibrated")
+        means = [chances[place == b].mean() for b in filled]
+        shares = [came[place == b].mean() for b in filled]
+        errors = [math.sqrt(s * (1 - s) / (place == b).sum()) for s, b in zip(shares, filled, strict=True)]
+        axes.errorbar(means, shares, yerr=errors, color=BLUE, marker="o", capsize=4, label="measured, ± one deviation")
+        axes.set(title=title, xlabel="predicted probability", ylabel="share that came true", xlim=(0, 1), ylim=(0, 1))
+        axes.legend()
+
+    return draw(paint, alt, caption, (6.2, 5.0))
+
+
+def chain(lit: str) -> Picture:
+    """The chain of the course, from text to assistant, with one link lit. Raises ValueError for an unknown link."""
+    if lit not in CHAIN:
+        raise ValueError(f'The chain has no link "{lit}"; its links are {", ".join(CHAIN)}.')
+    notes = ("", "01", "02 to 05", "08", "09", "10")
+
+    def paint(axes: Axes) -> None:
+        for i, (link, note) in enumerate(zip(CHAIN, notes, strict=True)):
+            on = link == lit
+            box = {"boxstyle": "round,pad=0.5", "fc": BLUE if on else "white", "ec": BLUE if on else GREY, "lw": 2}
+            shown = {"sft": "SFT", "reward": "reward\nmodel"}.get(link, link)
+            colour = "white" if on else "black"
+            axes.text(i, 0, shown, ha="center", va="center", bbox=box, color=colour, weight="bold" if on else None)
+            axes.text(i, -0.95, note, ha="center", va="center", fontsize=11, color=GREY)
+            if i:
+                axes.annotate("", (i - 0.42, 0), (i - 0.6, 0), arrowprops={"arrowstyle": "->", "color": GREY, "lw": 2})
+        axes.set(xlim=(-0.6, len(CHAIN) - 0.4), ylim=(-1.2, 0.8))
+        axes.axis("off")
+
+    path = " → ".join(CHAIN)
+    return draw(paint, f"The chain of the course: {path}. Lit: {lit}.", size=(11, 1.5))
+
+
+def _paint_heat(
+    axes: Axes,
+    matrix: np.ndarray,
+    title: str,
+    rows: Sequence[str] | None,
+    columns: Sequence[str] | None,
+    x: str,
+    y: str,
+    numbers: bool | None,
+    limits: tuple[float, float] | None,
+) -> None:
+    low, high = limits or (float(np.nanmin(matrix)), float(np.nanmax(matrix)))
+    axes.imshow(matrix, cmap="Blues", vmin=low, vmax=high, aspect="auto")
+    if matrix.size <= 100 if numbers is None else numbers:
+        for (i, j), number in np.ndenumerate(matrix):
+            dark = number > low + 0.6 * (high - low)
+            axes.text(j, i, f"{number:.2f}", ha="center", va="center", fontsize=10, color="white" if dark else "black")
+    axes.set(title=title, xlabel=x, ylabel=y)
+    if columns is not None:
+        axes.set_xticks(range(len(columns)), [_text(c) for c in columns], rotation=0 if _short(columns) else 60)
+    if rows is not None:
+        axes.set_yticks(range(len(rows)), [_text(r) for r in rows])
+    axes.grid(visible=False)
+
+
+def _array(values: Any) -> np.ndarray:
+    """A NumPy array from an array, nested lists or a torch tensor on any device."""
+    if hasattr(values, "detach"):
+        values = values.detach().float().cpu().numpy()
+    return np.asarray(values)
+
+
+def _short(labels: Sequence[str]) -> bool:
+    return max((len(label) for label in labels), default=0) * len(labels) <= 80
+
+
+@cache
+def _font() -> dict[str, Any]:
+    """A font for Japanese where the machine has one, after the usual one."""
+    names = {font.name for font in font_manager.fontManager.ttflist}
+    wanted = ("Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic", "Meiryo", "IPAexGothic", "TakaoGothic", "MS Gothic")
+    found = next((name for name in wanted if name in names), None)
+    return {"font.family": ["DejaVu Sans", found] if found else ["DejaVu Sans"]}
+
+
+@cache
+def _drawable() -> frozenset[int]:
+    """The characters that the fonts in use can draw."""
+    from matplotlib.ft2font import FT2Font
+
+    paths = [font_manager.findfont(family) for family in _font()["font.family"]]
+    return frozenset(code for path in paths for code in FT2Font(path).get_charmap())
+
+
+def _text(label: str) -> str:
+    """A label without characters that no font here can draw: these are written as their code, U+65E5.
+
+    A "$" would begin a formula, so it is escaped.
+    """
+    shown = "".join(c if ord(c) in _drawable() or c == "\n" else f"U+{ord(c):04X}" for c in label)
+    return shown.replace("$", r"\$")

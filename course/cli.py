@@ -159,6 +159,8 @@ def _lines(interactive: bool) -> Iterator[str]:
             while True:
                 yield input("> ").strip()
         return
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
     try:
         for line in sys.stdin:
             yield line.strip()

@@ -1,0 +1,457 @@
+"""The command line: what it prints, where, and with which exit code; an error is one sentence."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from course import atlas, checkpoint, cli, recipe, store
+from course.tokenizer import Tokenizer
+from course.transformer import GPT, GPTConfig
+
+ROOT = Path(__file__).parent.parent
+POSIX = os.name == "posix"
+FACTS: dict[str, Any] = {"seed": 0, "settings": {}, "metrics": {}, "seconds": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in place of the artifacts that come with the course."""
+    folder = tmp_path / "shipped"
+    monkeypatch.setattr(store, "shipped_home", lambda: folder)
+    return folder
+
+
+def course(*arguments: str, given: str | bytes | None = None) -> Result:
+    return CliRunner().invoke(cli.main, arguments, input=given)
+
+
+def program(*arguments: str, **how: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "course.cli", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", **how)
+
+
+def is_one_sentence(result: Result | subprocess.CompletedProcess[str]) -> bool:
+    """Is the error one line on the error stream, with the exit code 1 and nothing of a traceback?"""
+    code = result.exit_code if isinstance(result, Result) else result.returncode
+    assert code == 1, result
+    assert "Traceback" not in result.stderr
+    return re.fullmatch(r"Error: [^\n]+\.\n", result.stderr) is not None
+
+
+def make_model(kind: str, seed: int = 0) -> None:
+    tokenizer = Tokenizer.train(["What is the capital of Japan? It is Tokyo. " * 3], 290)
+    config = GPTConfig(vocab_size=tokenizer.vocab_size, context_length=96, n_layer=1, n_head=2, d_model=16)
+    model = GPT(config, torch.Generator().manual_seed(seed))
+    store.save_tokenizer(tokenizer, **FACTS)
+    store.save_model(kind, model, tokenizer=tokenizer, parents={}, **FACTS)
+
+
+# --- the frame ----------------------------------------------------------------------------------------------
+
+
+def test_help_names_every_command():
+    said = course("--help").stdout
+    assert course("-h").stdout == said
+    for command in ("build", "chat", "status", "doctor"):
+        assert re.search(rf"^  {command}  +\w", said, re.MULTILINE), f"{command} is not explained"
+        assert course(command, "--help").exit_code == 0
+
+
+def test_the_version_is_the_packages():
+    assert course("--version").stdout == f"course, version {importlib.import_module('course').__version__}\n"
+
+
+def test_the_installed_command_is_this_module():
+    scripts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'course = "course.cli:main"' in scripts
+
+
+def test_a_misspelled_command_is_a_hint_with_exit_code_2():
+    for arguments in (("biuld",), ("build", "gpt5"), ("chat", "reward"), ("build", "--seed", "-1")):
+        result = course(*arguments)
+        assert result.exit_code == 2 and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "--help"])
+def test_commands_that_compute_nothing_do_not_load_torch(command):
+    code = (
+        "import sys; from course import cli\n"
+        f"try: cli.main([{command!r}])\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines()[-1] == "0 False"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ValueError("A good\n sentence."), "Error: A good sentence.\n"),
+        (PermissionError("The folder x is closed; open it."), "Error: The folder x is closed; open it.\n"),
+        (RuntimeError("bug"), "Error: RuntimeError: bug. This should not happen; --debug shows where it did.\n"),
+        (KeyError(), "Error: KeyError: no details. This should not happen; --debug shows where it did.\n"),
+    ],
+)
+def test_errors_are_sentences_unless_debug_asks_for_more(monkeypatch, error, sentence):
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(recipe, "build", fail)
+    result = course("build")
+    assert result.exit_code == 1 and result.stderr == sentence and result.stdout == ""
+    for arguments in (("--debug", "build"), ("build", "--debug")):
+        assert course(*arguments).exception is error
+
+
+def test_an_interruption_is_a_sentence(monkeypatch):
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipe, "build", interrupted)
+    result = course("build")
+    assert result.exit_code == 130
+    assert result.stderr == "\nInterrupted. What was saved is whole; the same command goes on from there.\n"
+
+
+# --- build --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def builds(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What `recipe.build` was called with, instead of minutes of training."""
+    calls: list[Any] = []
+    monkeypatch.setattr(recipe, "build", lambda *arguments, **how: calls.append((arguments, how)))
+    return calls
+
+
+def test_build_passes_on_what_was_asked_for_in_the_order_of_the_chain(builds, tmp_path):
+    (tmp_path / "text.txt").write_text("One.\n\nTwo.\n", encoding="utf-8")
+    plain = {"where": None, "text": None, "force": False, "seed": 0}
+    assert course("build").exit_code == 0
+    assert course("build", "sft", "base").exit_code == 0
+    asked = course(
+        "build",
+        "tokenizer",
+        "--text",
+        str(tmp_path / "text.txt"),
+        "--force",
+        "--into",
+        str(tmp_path / "x"),
+        "--seed",
+        "7",
+    )
+    assert asked.exit_code == 0, asked.stderr
+    assert builds == [
+        ((store.KINDS,), plain),
+        ((("base", "sft"),), plain),
+        ((("tokenizer",),), {"where": tmp_path / "x", "text": ["One.", "Two."], "force": True, "seed": 7}),
+    ]
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n\n \n", "日本".encode("shift_jis"), b"\xff\xfea\x00"])
+def test_a_text_that_cannot_be_read_is_a_sentence_that_names_it(builds, tmp_path, content):
+    path = tmp_path / "my text.txt"
+    if content is not None:
+        path.write_bytes(content)
+    result = course("build", "--text", str(path))
+    assert is_one_sentence(result) and str(path) in result.stderr
+    assert builds == []
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_before_the_training(builds, tmp_path):
+    (tmp_path / "file").write_text("x")
+    result = course("build", "--into", str(tmp_path / "file" / "models"))
+    assert is_one_sentence(result) and str(tmp_path / "file") in result.stderr
+    assert builds == []
+
+
+def test_a_text_shorter_than_one_context_is_a_sentence(tmp_path):
+    (tmp_path / "short.txt").write_text("Once upon a time.\n", encoding="utf-8")
+    result = course("build", "--text", str(tmp_path / "short.txt"), "--into", str(tmp_path / "models"))
+    assert result.exit_code == 1 and "Traceback" not in result.stderr
+    assert re.search(r"Error: The text has \d+ tokens; .*Give a longer text", result.stderr), result.stderr
+
+
+def test_build_trains_once_and_keeps_what_is_there(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(atlas.corpus(20_000)), encoding="utf-8")
+    asked = ("build", "tokenizer", "--text", str(text), "--into", str(tmp_path / "models"))
+    first = program(*asked)
+    assert first.returncode == 0, first.stderr
+    made = store.find("tokenizer", where=tmp_path / "models")
+    again = course(*asked)
+    assert again.exit_code == 0 and "there already" in again.output
+    assert store.find("tokenizer", where=tmp_path / "models") == made
+    assert course(*asked, "--force").exit_code == 0
+    forced = store.find("tokenizer", where=tmp_path / "models")
+    assert forced.sha256 == made.sha256 and forced.card.seconds >= 0
+
+
+if POSIX:
+
+    def test_ctrl_c_ends_a_real_build_with_a_sentence():
+        code = (
+            "import time; from course import cli, recipe\n"
+            "def train(*_, **__): print('training', flush=True); time.sleep(60)\n"
+            "recipe.build = train; cli.main(['build'])"
+        )
+        running = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert running.stdout is not None and running.stdout.readline() == "training\n"
+        running.send_signal(signal.SIGINT)
+        _, wrong = running.communicate(timeout=30)
+        assert running.returncode == 130
+        assert wrong.strip() == "Interrupted. What was saved is whole; the same command goes on from there."
+
+
+# --- chat ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", cli.CHATTY)
+def test_piped_questions_are_answered_one_per_line_on_the_output_alone(kind):
+    make_model(kind)
+    result = course("chat", kind, given="What is the capital of Japan?\n\n  It is Tokyo.  \n")
+    assert result.exit_code == 0, result.stderr
+    tokenizer, model, which = store.load_chain(kind, "cpu")
+    assert result.stderr == which + "\n"
+    talk = cli._conversation(kind, model, tokenizer, 0.0, 0)
+    assert result.stdout == "".join(
+        "".join(talk.stream(text)) + "\n" for text in ("What is the capital of Japan?", "It is Tokyo.")
+    )
+
+
+def test_the_assistant_is_asked_unless_another_is_named():
+    make_model("assistant")
+    assert "Using your own assistant" in course("chat", given="").stderr
+
+
+def test_chance_comes_from_the_seed():
+    make_model("base")
+    said = [
+        course("chat", "base", "--temperature", "2", "--seed", seed, given="It\n").stdout for seed in ("1", "1", "2")
+    ]
+    assert said[0] == said[1] != said[2]
+
+
+def test_the_base_model_continues_a_text_and_sees_no_roles():
+    make_model("base")
+    tokenizer, model, _ = store.load_chain("base", "cpu")
+    prompt = cli._conversation("base", model, tokenizer, 0.0, 0)._prompt({"role": "user", "content": "It is"})
+    assert prompt == [tokenizer.special["<|endoftext|>"], *tokenizer.encode("It is")]
+
+
+@pytest.mark.parametrize("question", ["日本の首都はどこですか", "Какая столица Японии?", "🗾🗾🗾"])
+def test_a_script_that_the_tokenizer_never_met_gets_a_warning_and_an_answer(question):
+    make_model("assistant")
+    result = course("chat", given=f"{question}\nWhat is it?\n")
+    assert result.exit_code == 0
+    assert result.stderr.count("has hardly met this script") == 1
+    assert result.stdout.count("\n") >= 2
+
+
+def test_names_with_accents_get_no_warning():
+    make_model("assistant")
+    assert "script" not in course("chat", given="What is the capital of Côte d'Ivoire?\n").stderr
+
+
+def test_a_question_that_is_too_long_gets_a_sentence_and_the_talk_goes_on():
+    for kind in ("assistant", "base"):
+        make_model(kind)
+        result = course("chat", kind, given="word " * 200 + "\nWhat is it?\n")
+        assert result.exit_code == 0
+        assert re.search(r"has \d+ tokens and the context 96; (ask|give) a shorter one\.", result.stderr)
+        assert result.stdout.count("\n") >= 1
+
+
+def test_exit_and_quit_leave():
+    make_model("assistant")
+    for word in ("exit", "quit"):
+        assert course("chat", given=f"{word}\nWhat is it?\n").stdout == ""
+
+
+def test_questions_that_are_not_utf_8_are_a_sentence():
+    make_model("assistant")
+    result = course("chat", given="日本".encode("shift_jis") + b"\n")
+    assert result.exit_code == 1 and "Error: The questions are not UTF-8 text;" in result.stderr
+
+
+def test_no_model_and_a_damaged_one_are_sentences():
+    assert is_one_sentence(course("chat", given=""))
+    make_model("assistant")
+    (store.home() / "assistant" / "config.json").write_text("{")
+    result = course("chat", given="")
+    assert is_one_sentence(result)
+    assert "config.json is damaged" in result.stderr and "`course build assistant --force`" in result.stderr
+
+
+if POSIX:
+
+    def at_a_terminal(end: bytes | int) -> tuple[str, int]:
+        """What `course chat` shows at a terminal where one question is typed, and then `end` or a signal."""
+        import pty
+
+        ours, theirs = pty.openpty()
+        running = subprocess.Popen(
+            [sys.executable, "-m", "course.cli", "chat", "assistant"],
+            cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True, start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
+        shown = b""
+
+        def read_until(sign: bytes, times: int, seconds: float = 120) -> bool:
+            """Read until `sign` was shown so many times and nothing more comes for a moment."""
+            nonlocal shown
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                if select.select([ours], [], [], 0.5)[0]:
+                    try:
+                        shown += os.read(ours, 4096)
+                    except OSError:  # the terminal was closed
+                        break
+                elif shown.count(sign) >= times:
+                    return True
+            return shown.count(sign) >= times
+
+        try:
+            read_until(b"> ", 1)
+            os.write(ours, b"What is the capital of Japan?\n")
+            read_until(b"> ", 2)
+            if isinstance(end, int):
+                running.send_signal(end)
+            for _ in range(20):
+                if isinstance(end, bytes):  # Ctrl-D is lost on a program that is not reading yet: press it again
+                    os.write(ours, end)
+                if read_until(b"Goodbye.", 1, seconds=3):
+                    break
+            return shown.decode(errors="replace"), running.wait(timeout=60)
+        finally:
+            running.kill()
+            running.wait()
+            os.close(ours)
+
+    @pytest.mark.parametrize("end", [b"\x04", b"exit\n", signal.SIGINT])
+    def test_a_talk_at_a_terminal_ends_politely(end):
+        make_model("assistant")
+        shown, code = at_a_terminal(end)
+        assert code == 0, shown
+        assert "Using your own assistant" in shown and 'Ctrl-D or "exit" leaves.' in shown
+        assert shown.count("> ") >= 2 and shown.rstrip().endswith("Goodbye.")
+        assert "Traceback" not in shown
+
+
+# --- status and doctor --------------------------------------------------------------------------------------
+
+
+def test_status_in_an_empty_home_shows_what_is_missing_and_how_to_make_it():
+    result = course("status")
+    assert result.exit_code == 0 and str(store.home()) in result.stdout
+    for kind in store.KINDS:
+        assert re.search(rf"^{kind} +missing ", result.stdout, re.MULTILINE)
+        assert f"`course build {kind}` makes it." in result.stdout
+    assert not store.home().exists(), "looking changes nothing"
+
+
+def test_status_shows_own_stale_damaged_and_unfinished():
+    make_model("base")
+    store.save_tokenizer(Tokenizer.train(["other words in other texts " * 3], 270), **FACTS)
+    make = store.save_model
+    tokenizer, model, _ = store.load_chain("base", "cpu")
+    make("sft", model, tokenizer=tokenizer, **FACTS)
+    (store.home() / "sft" / "model.safetensors").write_bytes(b"")
+    checkpoint.save(store.partial("reward"), {}, {"kind": "training"})
+    said = course("status").stdout
+    found = dict(re.findall(r"^(\w+) +(yours|shipped|stale|damaged|missing) ", said, re.MULTILINE))
+    assert found == {
+        "tokenizer": "yours", "base": "stale", "sft": "damaged", "reward": "missing", "assistant": "missing",
+    }  # fmt: skip
+    assert "`course build base --force`" in said and "`course build sft --force`" in said
+    assert "A training of it was interrupted; `course build reward` goes on with it." in said
+
+
+def test_doctor_finds_nothing_wrong_in_an_empty_home():
+    result = program("doctor")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.rstrip().endswith("All is well.")
+    assert not re.search("^wrong", result.stdout, re.MULTILINE)
+    for word in ("Python 3.", "torch", "packages", "threads", "JupyterLab", "GB free", str(store.home())):
+        assert word in result.stdout
+
+
+def wrongs(**environment: str) -> str:
+    """The findings of `doctor` that are wrong, each with its advice; its exit code must be 1."""
+    result = CliRunner(env=environment).invoke(cli.main, ["doctor"])
+    assert result.exit_code == 1 and result.stderr == ""
+    found = re.findall(r"^wrong +([^\n]+\n +\w[^\n]+)$", result.stdout, re.MULTILINE)
+    assert found, result.stdout
+    assert f"{len(found)} of " in result.stdout.splitlines()[-1]
+    return "\n".join(found)
+
+
+def test_doctor_says_what_to_do_about_a_home_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("x")
+    found = wrongs(COURSE_HOME=str(tmp_path / "file" / "models"))
+    assert str(tmp_path / "file") in found and "Set the variable COURSE_HOME" in found
+
+
+def test_doctor_says_what_to_do_about_variables_that_make_no_sense():
+    assert "COURSE_DEVICE" in wrongs(COURSE_DEVICE="banana")
+    assert "COURSE_THREADS" in wrongs(COURSE_THREADS="many")
+
+
+def test_doctor_says_what_to_do_about_a_full_disk(monkeypatch):
+    monkeypatch.setattr(cli.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**8))
+    found = wrongs()
+    assert "0.1 GB free" in found and "free some" in found
+
+
+def test_doctor_says_what_to_do_about_a_damaged_model():
+    make_model("base")
+    (store.home() / "base" / "model.safetensors").write_bytes(b"x")
+    found = wrongs()
+    assert "model.safetensors" in found and "`course build base --force`" in found
+
+
+def test_doctor_says_what_to_do_about_missing_and_old_packages(monkeypatch):
+    real = metadata.version
+
+    def version(name: str) -> str:
+        if name == "ipywidgets":
+            raise metadata.PackageNotFoundError(name)
+        return "0.0.1" if name == "tqdm" else real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    found = wrongs()
+    assert "ipywidgets is missing" in found and "tqdm is 0.0.1, and tqdm>=" in found
+    assert "Jupyter is not whole: ipywidgets missing" in found
+    assert found.count("python3 start.py") == 3
+
+
+def test_doctor_survives_a_torch_that_does_not_load(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")
+    path = os.pathsep.join([str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    result = program("doctor", env={**os.environ, "PYTHONPATH": path})
+    assert result.returncode == 1 and result.stderr == ""
+    assert re.search(r"^wrong +torch does not work \(.*libgomp", result.stdout, re.MULTILINE)
+
+
+def test_doctor_reads_the_installed_bounds_where_there_is_no_project_file(monkeypatch, tmp_path):
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "site-packages" / "course" / "cli.py"))
+    lines = ["click<9,>=8.2", 'pytest<10,>=9.0; extra == "test"']
+    monkeypatch.setattr(metadata, "requires", lambda name: lines if name == "chatgpt-from-scratch" else None)
+    assert cli._bounds() == ["click<9,>=8.2"]

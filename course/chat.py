@@ -54,7 +54,7 @@ def prompt_ids(tokenizer: Tokenizer, question: str) -> list[int]:
 
 
 def answer_ids(tokenizer: Tokenizer, answer: str) -> list[int]:
-    """ answer<|end|> : what the assistant should say after `prompt_ids`."""
+    """answer<|end|> : what the assistant should say after `prompt_ids`."""
     return [*spoken(tokenizer, answer), tokenizer.special["<|end|>"]]
 
 
@@ -99,7 +99,10 @@ class Conversation:
     messages: list[Message] = field(default_factory=list)
 
     def stream(self, text: str) -> Iterator[str]:
-        """Ask, and receive the answer in pieces as they are generated. Incomplete characters wait for their rest."""
+        """Ask, and receive the answer in pieces as they are generated, without the space before its first word.
+
+        Incomplete characters wait for their rest.
+        """
         asked: Message = {"role": "user", "content": text}
         ids: list[int] = []
         shown = ""
@@ -112,7 +115,7 @@ class Conversation:
             self.generator,
         ):
             ids.append(token)
-            whole = self.tokenizer.decode(ids).removesuffix("\ufffd")
+            whole = self.tokenizer.decode(ids).removesuffix("\ufffd").removeprefix(" ")
             if len(whole) > len(shown):
                 yield whole[len(shown) :]
                 shown = whole

@@ -45,9 +45,7 @@ def test_attention_equals_a_loop_over_single_numbers(seed: int) -> None:
     result = attention(q, k, v, mask)
     for t in range(T):
         weights = [
-            math.exp(sum(q[t, i].item() * k[s, i].item() for i in range(d)) / math.sqrt(d))
-            if mask[t, s]
-            else 0.0
+            math.exp(sum(q[t, i].item() * k[s, i].item() for i in range(d)) / math.sqrt(d)) if mask[t, s] else 0.0
             for s in range(S)
         ]
         for j in range(2):
@@ -194,9 +192,7 @@ def test_a_cache_keeps_the_rows_asked_for_and_knows_its_memory() -> None:
 
 def peer(ours: MultiHeadAttention, d_model: int) -> nn.MultiheadAttention:
     """torch's module with our weights."""
-    theirs = nn.MultiheadAttention(
-        d_model, ours.n_head, bias=ours.out.bias is not None, batch_first=True
-    ).double()
+    theirs = nn.MultiheadAttention(d_model, ours.n_head, bias=ours.out.bias is not None, batch_first=True).double()
     state = {"in_proj_weight": ours.qkv.weight, "out_proj.weight": ours.out.weight}
     if ours.out.bias is not None:
         state |= {"in_proj_bias": ours.qkv.bias, "out_proj.bias": ours.out.bias}
@@ -251,6 +247,7 @@ def test_grouped_heads_equal_full_heads_with_keys_and_values_repeated(seed: int,
     assert grouped.qkv.weight.shape == ((4 + 2 * n_kv_head) * d, 24)
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("n_kv_head", [None, 2])
 def test_attention_through_the_cache_equals_attention_at_once(n_kv_head: int | None) -> None:
     module, x = make(0, n_kv_head=n_kv_head), draw(0, 2, 6, 24)

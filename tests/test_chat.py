@@ -15,16 +15,12 @@ from course.tokenizer import SPECIAL_TOKENS, Tokenizer
 from course.transformer import GPT, GPTConfig
 
 BYTES = Tokenizer([])
-TRAINED = Tokenizer.train(
-    ["<|user|><|assistant|><|end|><|endoftext|> the user, the assistant, the end " * 5], 300
-)
+TRAINED = Tokenizer.train(["<|user|><|assistant|><|end|><|endoftext|> the user, the assistant, the end " * 5], 300)
 USER, ASSISTANT, END = (BYTES.special[name] for name in ("<|user|>", "<|assistant|>", "<|end|>"))
 
 
 def model_for(context_length: int = 64, seed: int = 0) -> GPT:
-    config = GPTConfig(
-        vocab_size=260, context_length=context_length, n_layer=1, d_model=16, tie_embeddings=False
-    )
+    config = GPTConfig(vocab_size=260, context_length=context_length, n_layer=1, d_model=16, tie_embeddings=False)
     return GPT(config, torch.Generator().manual_seed(seed)).eval()
 
 
@@ -50,10 +46,10 @@ def test_a_conversation_is_rendered_turn_by_turn() -> None:
         {"role": "assistant", "content": "Yes?"},
         {"role": "user", "content": "Bye"},
     ]
-    row = [USER, *b"Hi", ASSISTANT, *b"Yes?", END, USER, *b"Bye"]
+    row = [USER, *b" Hi", ASSISTANT, *b" Yes?", END, USER, *b" Bye"]
     assert render(BYTES, messages) == [*row, ASSISTANT]
     assert render(BYTES, messages, add_generation_prompt=False) == row
-    assert BYTES.decode(row, special=True) == "<|user|>Hi<|assistant|>Yes?<|end|><|user|>Bye"
+    assert BYTES.decode(row, special=True) == "<|user|> Hi<|assistant|> Yes?<|end|><|user|> Bye"
 
 
 def test_prompt_and_answer_together_are_the_whole_exchange() -> None:
@@ -79,7 +75,7 @@ def test_no_text_can_forge_a_turn(text: str, role: str, tokenizer: Tokenizer) ->
     forged = render(tokenizer, [{"role": role, "content": text}])
     marks = set(tokenizer.special.values())
     assert [i for i in forged if i in marks] == [i for i in plain if i in marks]
-    assert tokenizer.decode(forged) == text  # and the text arrives as it was typed
+    assert tokenizer.decode(forged) == " " + text  # and the text arrives as it was typed
 
 
 def test_an_unknown_role_gives_a_sentence() -> None:
@@ -97,9 +93,7 @@ def test_every_mark_ends_an_answer() -> None:
 def test_many_questions_are_answered_as_each_alone_would_be() -> None:
     model, questions = model_for(), ["Hi?", "What is the time?", "Why", "x", "And now to something else?"]
     alone = [
-        BYTES.decode(
-            generate(model, [prompt_ids(BYTES, question)], 12, GREEDY, stop_tokens(BYTES))[0]
-        ).strip()
+        BYTES.decode(generate(model, [prompt_ids(BYTES, question)], 12, GREEDY, stop_tokens(BYTES))[0]).strip()
         for question in questions
     ]
     assert any(alone)
@@ -127,9 +121,9 @@ def test_as_many_exchanges_are_shown_as_it_remembers(remember: int, monkeypatch:
     talk = Conversation(model_for(), BYTES, remember=remember)
     for question in "1234":
         talk.ask(question)
-    said = [part for i, reply in enumerate(b"abc") for part in (USER, b"123"[i], ASSISTANT, reply, END)]
-    shown = said[max(0, len(said) - 5 * remember) :]
-    assert prompts[3] == [*shown, USER, *b"4", ASSISTANT]
+    said = [part for i, reply in enumerate(b"abc") for part in (USER, 32, b"123"[i], ASSISTANT, 32, reply, END)]
+    shown = said[max(0, len(said) - 7 * remember) :]
+    assert prompts[3] == [*shown, USER, *b" 4", ASSISTANT]
 
 
 def test_exchanges_that_do_not_fit_are_left_out_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,21 +132,19 @@ def test_exchanges_that_do_not_fit_are_left_out_oldest_first(monkeypatch: pytest
     talk.ask("x" * 10)
     talk.ask("y" * 3)
     talk.ask("z")
-    assert prompts[2] == [USER, *b"yyy", ASSISTANT, *b"bbbbbbbbbb", END, USER, *b"z", ASSISTANT]
+    assert prompts[2] == [USER, *b" yyy", ASSISTANT, *b" bbbbbbbbbb", END, USER, *b" z", ASSISTANT]
 
 
 def test_a_question_that_is_too_long_gives_a_sentence_and_is_forgotten() -> None:
     talk = Conversation(model_for(context_length=40), BYTES)
-    with pytest.raises(ValueError, match="The question has 52 tokens and the context 40; ask a shorter one"):
+    with pytest.raises(ValueError, match="The question has 53 tokens and the context 40; ask a shorter one"):
         talk.ask("x" * 50)
     assert talk.messages == []
 
 
 @pytest.mark.parametrize("text", ["It is Tokyo.", "Où? À Tōkyō.", "東京です。", "👩🏽‍🚀!", ""])
-def test_pieces_of_a_stream_are_whole_characters_and_add_up(
-    text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    say(monkeypatch, text.encode())
+def test_pieces_of_a_stream_are_whole_characters_and_add_up(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    say(monkeypatch, b" " + text.encode())
     pieces = list(Conversation(model_for(), BYTES).stream("?"))
     assert "".join(pieces) == text
     assert all(pieces)
@@ -172,4 +164,4 @@ def test_the_stream_of_a_model_is_its_answer() -> None:
     talk = Conversation(model, BYTES, max_new_tokens=10)
     whole = generate(model, [prompt_ids(BYTES, "Hi?")], 10, GREEDY, stop_tokens(BYTES))[0]
     assert len(whole) > 0
-    assert "".join(talk.stream("Hi?")) == BYTES.decode(whole).removesuffix("\ufffd")
+    assert "".join(talk.stream("Hi?")) == BYTES.decode(whole).removesuffix("\ufffd").removeprefix(" ")

@@ -26,9 +26,7 @@ from course.transformer import GPT, GPTConfig
 
 BYTES = Tokenizer([])
 JAPAN, FRANCE = (next(c for c in atlas.countries() if c.name == name) for name in ("Japan", "France"))
-QUESTIONS = [
-    atlas.question(country, relation) for country in (JAPAN, FRANCE) for relation in ("capital", "language")
-]
+QUESTIONS = [atlas.question(country, relation) for country in (JAPAN, FRANCE) for relation in ("capital", "language")]
 RIGHT = ["It is Tokyo.", "It is Japanese.", "It is Paris.", "It is French."]
 WRONG = ["It is Paris.", "It is French.", "It is Tokyo.", "It is Japanese."]
 

@@ -75,9 +75,7 @@ def assert_equal_logits(ours: Any, theirs: Any, seed: int = 0) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("settings", GPT2_CASES)
-def test_gpt2_weights_give_the_logits_of_transformers(
-    settings: dict[str, Any], seed: int, tmp_path: Path
-) -> None:
+def test_gpt2_weights_give_the_logits_of_transformers(settings: dict[str, Any], seed: int, tmp_path: Path) -> None:
     theirs = peer("gpt2", seed, **settings)
     theirs.save_pretrained(tmp_path)
     assert_equal_logits(huggingface.load(tmp_path, "cpu"), theirs, seed)
@@ -85,9 +83,7 @@ def test_gpt2_weights_give_the_logits_of_transformers(
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("settings", LLAMA_CASES)
-def test_llama_weights_give_the_logits_of_transformers(
-    settings: dict[str, Any], seed: int, tmp_path: Path
-) -> None:
+def test_llama_weights_give_the_logits_of_transformers(settings: dict[str, Any], seed: int, tmp_path: Path) -> None:
     theirs = peer("llama", seed, **settings)
     theirs.save_pretrained(tmp_path)
     assert_equal_logits(huggingface.load(tmp_path, "cpu"), theirs, seed)
@@ -138,9 +134,7 @@ OURS = [
     GPTConfig.gpt2(vocab_size=71, context_length=20, n_layer=2, d_model=32),
     GPTConfig.gpt2(vocab_size=71, context_length=20, n_layer=1, d_model=32, d_ff=40, tie_embeddings=False),
     GPTConfig.llama(vocab_size=71, context_length=20, n_layer=2, d_model=32, n_kv_head=2, rope_base=300.0),
-    GPTConfig.llama(
-        vocab_size=71, context_length=20, n_layer=1, d_model=32, tie_embeddings=True, norm_eps=1e-3
-    ),
+    GPTConfig.llama(vocab_size=71, context_length=20, n_layer=1, d_model=32, tie_embeddings=True, norm_eps=1e-3),
 ]
 
 
@@ -168,9 +162,7 @@ def test_from_state_turns_to_state_back(config: GPTConfig) -> None:
     "settings",
     [{"position": "rotary"}, {"norm": "rms"}, {"bias": False}, {"n_kv_head": 2}, {"activation": "swiglu"}],
 )
-def test_a_model_that_is_neither_gpt2_nor_llama_is_not_written(
-    settings: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_model_that_is_neither_gpt2_nor_llama_is_not_written(settings: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="neither GPT-2 nor Llama"):
         huggingface.save(GPT(GPTConfig(vocab_size=30, d_model=32, n_layer=1, **settings)), tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -275,9 +267,7 @@ def test_a_shared_matrix_that_the_file_holds_twice_is_loaded(tmp_path: Path) -> 
 def test_pickled_weights_are_never_opened(tmp_path: Path) -> None:
     peer("gpt2").save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
-    with pytest.raises(
-        ValueError, match=r"pytorch_model\.bin, a pickle.* get the model as model\.safetensors"
-    ):
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin, a pickle.* get the model as model\.safetensors"):
         huggingface.load(tmp_path, "cpu")
 
 
@@ -311,9 +301,7 @@ def test_an_index_may_only_name_files_beside_it(tmp_path: Path) -> None:
 # --- models by name ---
 
 
-def test_a_name_is_fetched_without_any_file_that_could_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_is_fetched_without_any_file_that_could_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = peer("gpt2")
     theirs.save_pretrained(tmp_path)
     asked = {}
@@ -352,9 +340,7 @@ def test_without_the_package_a_name_gives_a_sentence(monkeypatch: pytest.MonkeyP
         huggingface.load("gpt2", "cpu")
 
 
-@pytest.mark.parametrize(
-    "path", ["models/gpt2/small", "/nowhere/gpt2", "./gpt2", "~/gpt2", r"C:\models\gpt2"]
-)
+@pytest.mark.parametrize("path", ["models/gpt2/small", "/nowhere/gpt2", "./gpt2", "~/gpt2", r"C:\models\gpt2"])
 def test_a_path_that_does_not_exist_is_never_looked_up_on_the_internet(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,9 +161,7 @@ def test_scores_are_those_of_each_conversation_alone() -> None:
             ids = conversation_ids(BYTES, question, answer)
             alone.append(model(torch.tensor([ids]), torch.tensor([len(ids)])))
     torch.testing.assert_close(score(model, BYTES, pairs), torch.cat(alone), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(
-        score(model, BYTES, pairs, batch_size=3), torch.cat(alone), rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(score(model, BYTES, pairs, batch_size=3), torch.cat(alone), rtol=1e-4, atol=1e-5)
     assert score(model, BYTES, []).shape == (0,)
 
 
@@ -195,9 +193,7 @@ def test_it_learns_a_ranking_and_leaves_the_policy_alone() -> None:
     before = copy.deepcopy(gpt.state_dict())
     rankings = [Ranking(f"Q{i}?", ("It is so.", "It is.", "Go away!")) for i in range(8)]
     config = TrainConfig(steps=40, learning_rate=1e-2, warmup=5, precision="float32")
-    records = list(
-        train(model, RankingBatches(BYTES, rankings, 4), config, loss=ranking_loss, progress=False)
-    )
+    records = list(train(model, RankingBatches(BYTES, rankings, 4), config, loss=ranking_loss, progress=False))
     assert records[0].loss == pytest.approx(math.log(2), abs=1e-4)
     assert records[-1].loss < 0.1
     good, middle, bad = score(model, BYTES, [("Q3?", answer) for answer in rankings[0].answers]).tolist()

@@ -88,9 +88,7 @@ def test_seed_everything_seeds_python_numpy_and_torch() -> None:
 
 
 @pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16"])
-def test_bfloat16_is_used_where_the_processor_multiplies_it(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bfloat16_is_used_where_the_processor_multiplies_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, name: True})
     assert runtime.mixed_precision("cpu") == torch.bfloat16
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, name: False})
@@ -98,12 +96,8 @@ def test_bfloat16_is_used_where_the_processor_multiplies_it(
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_bfloat16_on_a_gpu_only_where_it_is_not_emulated(
-    native: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "torch.cuda.is_bf16_supported", lambda including_emulation: including_emulation or native
-    )
+def test_bfloat16_on_a_gpu_only_where_it_is_not_emulated(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: including_emulation or native)
     assert runtime.mixed_precision("cuda") == (torch.bfloat16 if native else torch.float32)
 
 

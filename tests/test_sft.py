@@ -18,8 +18,8 @@ MARKS = BYTES.special
 def test_an_example_is_the_rendered_conversation_and_knows_where_the_answer_begins() -> None:
     (example,) = examples(BYTES, [("Hi?", "No.")])
     user, assistant, end = (MARKS[name] for name in ("<|user|>", "<|assistant|>", "<|end|>"))
-    assert example.tokens == (user, *b"Hi?", assistant, *b"No.", end)
-    assert example.n_prompt == 5
+    assert example.tokens == (user, *b" Hi?", assistant, *b" No.", end)
+    assert example.n_prompt == 6
     messages = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "No."}]
     assert list(example.tokens) == render(BYTES, messages, add_generation_prompt=False)
 
@@ -42,15 +42,13 @@ def test_each_answers_first_token_and_end_mark_count() -> None:
     data = examples(BYTES, [("What is this?", "A test."), ("And that?", "Another, longer.")])
     _, targets = SFTBatches(data, 2)[0]
     said = {bytes(t for t in row if 0 <= t < 256) for row in targets.tolist()}
-    assert said == {b"A test.", b"Another, longer."}
+    assert said == {b" A test.", b" Another, longer."}
     assert all(row.count(MARKS["<|end|>"]) == 1 for row in targets.tolist())
     assert all(MARKS["<|assistant|>"] not in row for row in targets.tolist())
 
 
 def test_padding_to_a_greater_length_changes_neither_the_loss_nor_its_gradient() -> None:
-    model = GPT(
-        GPTConfig(vocab_size=260, context_length=64, n_layer=1, d_model=16), torch.Generator().manual_seed(0)
-    )
+    model = GPT(GPTConfig(vocab_size=260, context_length=64, n_layer=1, d_model=16), torch.Generator().manual_seed(0))
     inputs, targets = SFTBatches(examples(BYTES, [("Is it?", "It is."), ("Why?", "So.")]), 2)[0]
     losses, gradients = [], []
     for extra in (0, 20):
@@ -74,21 +72,17 @@ def test_the_questions_words_do_not_change_the_loss_through_their_own_prediction
     model.head.weight.data[:, 0] = torch.linspace(-3, 3, 260)  # logits that depend on the token alone
     log_probs = torch.linspace(-3, 3, 260).log_softmax(0)
     inputs, targets = SFTBatches(examples(BYTES, [("zzzzzzzz", "ab")]), 1)[0]
-    expected = -(log_probs[97] + log_probs[98] + log_probs[MARKS["<|end|>"]]).item() / 3
+    expected = -sum(log_probs[i].item() for i in (*b" ab", MARKS["<|end|>"])) / 4
     assert next_token_loss(model, inputs, targets).item() == pytest.approx(expected, rel=1e-5)
     inputs, targets = SFTBatches(examples(BYTES, [("zzzzzzzz", "ab")]), 1, loss_on="all")[0]
-    assert abs(next_token_loss(model, inputs, targets).item() - expected) > 0.1
+    assert abs(next_token_loss(model, inputs, targets).item() - expected) > 0.05
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(12, 4), (10, 3), (9, 9)])
 def test_an_epoch_shows_every_example_at_most_once_in_an_order_of_its_own(n: int, batch_size: int) -> None:
     per_epoch = n // batch_size
     epochs = [
-        [
-            i
-            for step in range(per_epoch)
-            for i in shuffled_indices(n, batch_size, epoch * per_epoch + step, seed=1)
-        ]
+        [i for step in range(per_epoch) for i in shuffled_indices(n, batch_size, epoch * per_epoch + step, seed=1)]
         for epoch in range(4)
     ]
     assert all(len(set(epoch)) == len(epoch) == per_epoch * batch_size for epoch in epochs)

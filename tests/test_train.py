@@ -144,9 +144,7 @@ def test_evaluate_loss_is_the_mean_over_the_first_batches_and_changes_nothing() 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_in_half_a_cosine() -> None:
     config = TrainConfig(steps=110, learning_rate=2.0, warmup=10, final_fraction=0.1)
-    assert [learning_rate_at(step, config) for step in range(10)] == pytest.approx(
-        [0.2 * (i + 1) for i in range(10)]
-    )
+    assert [learning_rate_at(step, config) for step in range(10)] == pytest.approx([0.2 * (i + 1) for i in range(10)])
     assert learning_rate_at(10, config) == pytest.approx(2.0)
     assert learning_rate_at(60, config) == pytest.approx((2.0 + 0.2) / 2)  # half-way
     assert learning_rate_at(110, config) == pytest.approx(0.2)
@@ -244,9 +242,7 @@ def test_a_gradient_longer_than_clip_is_cut_to_it(monkeypatch: pytest.MonkeyPatc
 def test_one_batch_is_learned_by_heart() -> None:
     batch = batches(3)[0]
     model = model_for()
-    records = run(
-        model, Pairs(batch), TrainConfig(steps=80, learning_rate=2e-2, warmup=5, precision="float32")
-    )
+    records = run(model, Pairs(batch), TrainConfig(steps=80, learning_rate=2e-2, warmup=5, precision="float32"))
     assert records[0].loss == pytest.approx(math.log(31), abs=0.1)
     assert records[-1].loss < 0.25
     assert [record.step for record in records] == list(range(80))

@@ -95,9 +95,7 @@ def test_with_the_cache_come_the_logits_of_the_whole_text(config: GPTConfig) -> 
     model, tokens = lively(config), tokens_for(config)
     cache = model.new_cache(3)
     with torch.no_grad():
-        parts = [
-            model(tokens[:, start:end], cache=cache) for start, end in ((0, 5), (5, 6), (6, 12), (12, 16))
-        ]
+        parts = [model(tokens[:, start:end], cache=cache) for start, end in ((0, 5), (5, 6), (6, 12), (12, 16))]
         torch.testing.assert_close(torch.cat(parts, dim=1), model(tokens), rtol=0, atol=1e-10)
 
 
@@ -136,9 +134,7 @@ def peer_layer(block: Block, d_model: int, d_ff: int, n_head: int) -> nn.Transfo
     ours = block.state_dict()
     names = {"norm1": "norm1", "norm2": "norm2", "mlp.up": "linear1", "mlp.down": "linear2"}
     names |= {"attention.out": "self_attn.out_proj"}
-    state = {
-        f"{new}.{part}": ours[f"{old}.{part}"] for old, new in names.items() for part in ("weight", "bias")
-    }
+    state = {f"{new}.{part}": ours[f"{old}.{part}"] for old, new in names.items() for part in ("weight", "bias")}
     state |= {f"self_attn.in_proj_{part}": ours[f"attention.qkv.{part}"] for part in ("weight", "bias")}
     theirs.double().load_state_dict(state)
     return theirs
@@ -332,6 +328,7 @@ def test_the_numbers_that_the_sentence_proposes_do_fit() -> None:
         assert GPTConfig(d_model=d_model).d_head * 4 == d_model
 
 
+@torch.no_grad()
 def test_a_text_longer_than_the_context_gives_a_sentence() -> None:
     model = GPT(SMALL)
     with pytest.raises(ValueError, match="17 tokens do not fit into the model's context of 16"):

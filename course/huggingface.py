@@ -29,7 +29,7 @@ from torch import Tensor
 from course.runtime import pick_device
 from course.transformer import GPT, GPTConfig
 
-INDEX = "model.safetensors.index.json"                           # of a checkpoint in several files
+INDEX = "model.safetensors.index.json"  # of a checkpoint in several files
 WEIGHTS = "model.safetensors"
 # Not weights: the causal mask and the rotary frequencies, which early checkpoints stored beside them.
 CONSTANTS = re.compile(r"(^|\.)(attn\.bias|attn\.masked_bias|rotary_emb\.inv_freq)$")
@@ -99,7 +99,7 @@ def from_state(config: GPTConfig, state: Mapping[str, Tensor]) -> dict[str, Tens
     state: tensors by their names, with or without the leading "transformer." or "model.".
     Raises ValueError that names the tensor when one is missing, left over or of another shape.
     """
-    with torch.device("meta"):                                   # shapes alone, no memory
+    with torch.device("meta"):  # shapes alone, no memory
         shapes = {name: tuple(tensor.shape) for name, tensor in GPT(config).state_dict().items()}
     rest = {name: tensor for name, tensor in state.items() if not CONSTANTS.search(name)}
     found: dict[str, Tensor] = {}
@@ -113,7 +113,7 @@ def from_state(config: GPTConfig, state: Mapping[str, Tensor]) -> dict[str, Tens
         found[weight.ours] = parts[0] if len(parts) == 1 else torch.cat(parts)
     if config.tie_embeddings:
         embedding = found["token_embedding.weight"]
-        head = rest.pop("lm_head.weight", embedding)             # some files hold the shared matrix twice
+        head = rest.pop("lm_head.weight", embedding)  # some files hold the shared matrix twice
         if not torch.equal(head, embedding):
             raise ValueError(
                 "The checkpoint's config.json sets tie_word_embeddings, but its lm_head.weight is another "
@@ -187,9 +187,7 @@ def from_config(theirs: Mapping[str, Any]) -> GPTConfig:
     """The GPTConfig that a config.json describes. Raises ValueError that names the entry we cannot follow."""
     kind = theirs.get("model_type")
     if kind not in SUPPORTED:
-        raise ValueError(
-            f"model_type={kind!r} in config.json is not supported; the course reads gpt2 and llama."
-        )
+        raise ValueError(f"model_type={kind!r} in config.json is not supported; the course reads gpt2 and llama.")
     for key, accepted in {**SUPPORTED[kind], "quantization_config": (None,)}.items():
         if theirs.get(key, accepted[0]) not in accepted:
             raise ValueError(
@@ -288,7 +286,7 @@ def load(source: str | Path, device: torch.device | str | None = None) -> GPT:
     folder = Path(source) if Path(source).is_dir() else download(str(source))
     config = from_config(_read_json(folder / "config.json"))
     model = GPT(config)
-    model.load_state_dict(from_state(config, read_tensors(folder)))          # float16 becomes float32 here
+    model.load_state_dict(from_state(config, read_tensors(folder)))  # float16 becomes float32 here
     return model.to(pick_device(None if device is None else str(device))).eval()
 
 
@@ -325,7 +323,7 @@ def download(name: str) -> Path:
             f'There is neither a folder "{name}" here nor an open model of this name on huggingface.co; '
             "check the spelling."
         ) from None
-    except Exception as problem:                                 # offline, proxy, timeout: of many types
+    except Exception as problem:  # offline, proxy, timeout: of many types
         raise ConnectionError(
             f'There is no folder "{name}", and huggingface.co did not send the model of this name '
             f"({type(problem).__name__}); check the internet connection, or give a folder."
@@ -340,9 +338,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         if not isinstance(listed, dict) or not all(
             isinstance(name, str) and name == PurePath(name).name for name in listed.values()
         ):
-            raise ValueError(
-                f'{folder / INDEX} has no "weight_map" of tensors to files beside it; fetch it again.'
-            )
+            raise ValueError(f'{folder / INDEX} has no "weight_map" of tensors to files beside it; fetch it again.')
         names = sorted(set(listed.values()))
     tensors: dict[str, Tensor] = {}
     for name in names:
@@ -358,9 +354,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         try:
             tensors.update(load_file(file))
         except SafetensorError as problem:
-            raise ValueError(
-                f"{file} is damaged or no safetensors file ({problem}); fetch it again."
-            ) from None
+            raise ValueError(f"{file} is damaged or no safetensors file ({problem}); fetch it again.") from None
     return tensors
 
 

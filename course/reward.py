@@ -37,6 +37,9 @@ class RewardModel(nn.Module):
     fix only differences, and the reinforcement learner wants to know what zero and one mean.
     """
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, gpt: GPT):
         super().__init__()
         self.gpt = gpt

@@ -335,7 +335,7 @@ def build(
     recipe = Recipe.with_seed(seed)
     made = {}
     for kind in (kind for kind in store.KINDS if kind in kinds):
-        settings = _settings(recipe, kind, text)
+        settings = settings_of(kind, recipe, text)
         kept = None if force else _keep(kind, settings, where)
         if kept is not None:
             tqdm.write(f"{store.NAMES[kind]}: it is there already.")
@@ -350,9 +350,9 @@ def build(
     return made
 
 
-def _settings(recipe: Recipe, kind: str, text: Sequence[str] | None) -> dict[str, Any]:
+def settings_of(kind: str, recipe: Recipe | None = None, text: Sequence[str] | None = None) -> dict[str, Any]:
     """What decides how an artifact comes out, as it is noted on its card."""
-    settings = json.loads(json.dumps(asdict(getattr(recipe, kind))))
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(getattr(recipe or Recipe(), kind))))
     if text is not None:
         settings["text"] = hashlib.sha256("\n\n".join(text).encode()).hexdigest()
     return settings

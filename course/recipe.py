@@ -48,7 +48,11 @@ class BaseRecipe:
 
     characters: int = 8_000_000
     model: GPTConfig = field(default_factory=GPTConfig)
-    training: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1000, learning_rate=3e-3, warmup=50))
+    training: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            steps=1200, learning_rate=4e-3, warmup=50, final_fraction=0.02, weight_decay=0.01
+        )
+    )
     batch_size: int = 32
     seed: int = 0
 
@@ -69,14 +73,14 @@ class SFTRecipe:
 class RewardRecipe:
     """Rankings of K sampled answers by annotators, and the reward model learned from them."""
 
-    rankings: int = 1000
+    rankings: int = 3000
     answers: int = 4
     noise: float = 0.5
     temperature: float = 1.0
     training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=120, learning_rate=5e-4, warmup=10, weight_decay=0.0)
+        default_factory=lambda: TrainConfig(steps=94, learning_rate=1e-3, warmup=10, weight_decay=0.0)
     )
-    batch_size: int = 16
+    batch_size: int = 32
     seed: int = 0
 
 

@@ -179,18 +179,18 @@ class PPOConfig:
     unfinished_penalty: taken from the score of an answer that was cut off; the reward model never saw one.
     """
 
-    iterations: int = 60
+    iterations: int = 80
     rollouts: int = 64
     max_new_tokens: int = 24
     temperature: float = 1.0
-    learning_rate: float = 3e-4
+    learning_rate: float = 3e-5
     epochs: int = 2
     minibatches: int = 1
     clip: float = 0.2
     value_coefficient: float = 0.1
     gamma: float = 1.0
     lam: float = 0.95
-    kl_coefficient: float = 0.05
+    kl_coefficient: float = 0.1
     unfinished_penalty: float = 1.0
     max_grad_norm: float = 1.0
     seed: int = 0

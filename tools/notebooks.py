@@ -68,6 +68,31 @@ def steady(notebook: Any, stem: str) -> Any:
     return nbformat.reads(text, as_version=4)
 
 
+class Client(NotebookClient):
+    """A client that forgets the widgets that have been closed, as a browser does."""
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        """Handle a message of the kernel."""
+        if msg["msg_type"] == "comm_close":
+            self.widget_state.pop(msg["content"]["comm_id"], None)
+        return super().process_message(msg, cell, cell_index)
+
+
+def drop_closed_widgets(notebook: Any) -> None:
+    """Leave out the outputs of widgets that are gone, such as a progress bar that has reached its end."""
+    view = "application/vnd.jupyter.widget-view+json"
+    stored = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
+    alive, shown = stored.get("state", {}), 0
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            views = [output for output in cell.outputs if view in output.get("data", {})]
+            closed = [output for output in views if output.data[view]["model_id"] not in alive]
+            cell.outputs = [output for output in cell.outputs if output not in closed]
+            shown += len(views) - len(closed)
+    if not shown:
+        notebook.metadata.pop("widgets", None)
+
+
 def merge_streams(notebook: Any) -> None:
     """One text output per stream and place: prints arrive in as many pieces as the clock had it."""
     for cell in notebook.cells:
@@ -86,7 +111,7 @@ def run(path: Path) -> float:
     """Run one notebook and write it back; returns the seconds. Raises CellExecutionError, writing nothing."""
     notebook = nbformat.read(path, as_version=4)
     start = time.perf_counter()
-    client = NotebookClient(
+    client = Client(
         notebook,
         timeout=CELL_LIMIT,
         kernel_name="python3",
@@ -94,6 +119,7 @@ def run(path: Path) -> float:
     )
     client.execute(stderr=subprocess.DEVNULL)  # the kernel's own log, not the cells' output
     seconds = time.perf_counter() - start
+    drop_closed_widgets(notebook)
     merge_streams(notebook)
     done = path.with_suffix(".ipynb.partial")
     nbformat.write(steady(notebook, path.stem), done)

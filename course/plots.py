@@ -6,7 +6,8 @@ people who cannot see it, and a caption sentence below. A picture's title states
     plots.curves({"loss": (steps, losses)}, "The loss falls below ln V at once", x="step", y="nats per token",
                  alt="A falling curve.", caption="Pretraining loss.")
 
-Colours: Okabe and Ito 2008, "Color Universal Design".
+What has no function here is painted by `draw`, in the same style. The figures are matplotlib's own objects, so nothing
+is left open when a picture is done. Colours: Okabe and Ito 2008, "Color Universal Design".
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import html
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import matplotlib
@@ -24,9 +25,13 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#666666",
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#666666",
 )  # fmt: skip
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY)
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))  # told apart without colours, too
@@ -45,7 +50,8 @@ STYLE = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
 }
-DPI = 88
+PIXELS = 88  # on the page, per inch of a figure: its letters are a little larger than the page's
+SHARPNESS = 1.6  # pixels in the file per pixel on the page, for fine screens and for the projector
 CHAIN = ("text", "tokenizer", "base", "sft", "reward", "assistant")
 
 Series = Mapping[str, tuple[Any, Any]]
@@ -62,17 +68,25 @@ class Picture:
             raise ValueError('A picture needs alternative text: say in alt="..." what is to be seen in it.')
         self.figure, self.alt, self.caption = figure, alt, caption
 
-    @property
+    @cached_property
     def png(self) -> bytes:
-        """The picture as a PNG file."""
-        buffer = io.BytesIO()
-        with matplotlib.rc_context(STYLE):
-            self.figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
-        return buffer.getvalue()
+        """The picture as a PNG file of at most 256 colours, which is a third of the size of one with all colours."""
+        raw, small = io.BytesIO(), io.BytesIO()
+        with matplotlib.rc_context({**STYLE, **_font()}):
+            self.figure.savefig(raw, format="png", dpi=PIXELS * SHARPNESS, bbox_inches="tight")
+        image = Image.open(raw).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        image.save(small, format="png", optimize=True)
+        return small.getvalue()
+
+    @property
+    def width(self) -> int:
+        """The picture's width on the page in pixels."""
+        return round(Image.open(io.BytesIO(self.png)).width / SHARPNESS)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         data = base64.b64encode(self.png).decode()
-        image = f'<img alt="{html.escape(self.alt)}" style="max-width: 100%" src="data:image/png;base64,{data}">'
+        look = f'width="{self.width}" style="max-width: 100%; height: auto"'
+        image = f'<img alt="{html.escape(self.alt)}" {look} src="data:image/png;base64,{data}">'
         caption = f"<figcaption><em>{html.escape(self.caption)}</em></figcaption>" if self.caption else ""
         return {
             "text/html": f'<figure style="margin: 0">{image}{caption}</figure>',
@@ -88,6 +102,8 @@ def draw(
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, columns, squeeze=False)[0]
         paint(*axes)
+        for text in figure.findobj(Text):
+            text.set_text(_spelt(text.get_text()))
         return Picture(figure, alt, caption)
 
 
@@ -106,21 +122,12 @@ def curves(
 ) -> Picture:
     """Lines. series: name -> (x values, y values). levels: name -> height of a horizontal line to compare with.
 
-    smooth: each point is the mean of so many. log: the axes with a logarithmic scale, "x", "y" or "xy".
+    smooth: each point of a long line is the mean of so many. log: the axes with a logarithmic scale, "x", "y" or "xy".
     """
 
     def paint(axes: Axes) -> None:
-        for i, (name, (xs, ys)) in enumerate(series.items()):
-            xs, ys = np.asarray(xs, dtype=float), np.asarray(ys, dtype=float)
-            window = min(smooth, len(ys))
-            if window > 1:
-                ys = np.convolve(ys, np.ones(window) / window, mode="valid")
-                xs = xs[window - 1 :]
-            look = LINES[i % len(LINES)]
-            axes.plot(xs, ys, color=COLOURS[i % len(COLOURS)], ls=look, marker="o" if markers else None, label=name)
-        for name, height in (levels or {}).items():
-            axes.axhline(height, color=GREY, lw=1.2, ls=":")
-            axes.annotate(name, (1.0, height), xycoords=("axes fraction", "data"), fontsize=11, ha="right", va="bottom")
+        _paint_lines(axes, series, smooth, "o" if markers else None)
+        _paint_levels(axes, levels)
         axes.set(title=title, xlabel=x, ylabel=y)
         for axis in log:
             getattr(axes, f"set_{axis}scale")("log")
@@ -131,14 +138,23 @@ def curves(
 
 
 def panels(
-    parts: Mapping[str, tuple[Series, str]], x: str, alt: str, caption: str = "", size: tuple[float, float] = (12, 3.8)
+    parts: Mapping[str, tuple[Series, str]],
+    x: str,
+    alt: str,
+    caption: str = "",
+    size: tuple[float, float] = (12, 3.8),
+    levels: Mapping[str, Mapping[str, float]] | None = None,
+    smooth: int = 1,
 ) -> Picture:
-    """Several line plots side by side over the same x. parts: title -> (series, label of the y axis)."""
+    """Several line plots side by side over the same x. parts: title -> (series, label of the y axis).
+
+    levels: title -> (name -> height of a horizontal line). smooth: each point of a long line is the mean of so many.
+    """
 
     def paint(*axes: Axes) -> None:
         for ax, (title, (series, y)) in zip(axes, parts.items(), strict=True):
-            for i, (name, (xs, ys)) in enumerate(series.items()):
-                ax.plot(xs, ys, color=COLOURS[i % len(COLOURS)], ls=LINES[i % len(LINES)], label=name)
+            _paint_lines(ax, series, smooth)
+            _paint_levels(ax, (levels or {}).get(title))
             ax.set(title=title, xlabel=x, ylabel=y)
         if any(len(series) > 1 for series, _ in parts.values()):
             axes[0].legend()
@@ -165,11 +181,9 @@ def bars(
             places = np.arange(len(labels)) + (i - (len(groups) - 1) / 2) * width
             drawn = axes.bar(places, heights, width * 0.92, color=COLOURS[i % len(COLOURS)], label=name)
             axes.bar_label(drawn, [form.format(height) for height in heights], fontsize=11)
-        for name, height in (levels or {}).items():
-            axes.axhline(height, color=GREY, lw=1.2, ls=":")
-            axes.annotate(name, (1.0, height), xycoords=("axes fraction", "data"), fontsize=11, ha="right", va="bottom")
-        axes.set(title=title, ylabel=y, xticks=np.arange(len(labels)))
-        axes.set_xticklabels([_text(label) for label in labels], rotation=0 if _short(labels) else 30)
+        _paint_levels(axes, levels)
+        axes.set(title=title, ylabel=y)
+        axes.set_xticks(np.arange(len(labels)), [_text(label) for label in labels], **_turned(labels, 30))
         axes.margins(y=0.12)
         axes.grid(axis="x", visible=False)
         if len(groups) > 1:
@@ -207,7 +221,10 @@ def heat(
     limits: tuple[float, float] | None = None,
     size: tuple[float, float] | None = None,
 ) -> Picture:
-    """A matrix as a picture, dark for large. Numbers are written into small ones. values: (rows, columns)."""
+    """A matrix as a picture, dark for large. values: (rows, columns).
+
+    numbers: write them into the fields (default: up to 100 fields); without them a scale stands beside the picture.
+    """
     matrix = _array(values)
     size = size or (min(11.0, 2.6 + 0.62 * matrix.shape[1]), min(9.0, 1.6 + 0.5 * matrix.shape[0]))
     return draw(lambda axes: _paint_heat(axes, matrix, title, rows, columns, x, y, numbers, limits), alt, caption, size)
@@ -236,8 +253,10 @@ def attention_map(
 
     def paint(*axes: Axes) -> None:
         for h, ax in enumerate(axes):
-            name = f"{title}\nhead {h}" if h == 0 else f"\nhead {h}"
-            _paint_heat(ax, matrix[h], name, tokens if h == 0 else [""] * len(tokens), columns, "", "", False, (0, 1))
+            name, rows = (f"{title}\nhead {h}", tokens) if h == 0 else (f"\nhead {h}", [""] * len(tokens))
+            y = "asks (query)" if h == 0 else ""
+            last = h == len(axes) - 1
+            _paint_heat(ax, matrix[h], name, rows, columns, "looked at (key)", y, False, (0, 1), scale=last)
 
     side = min(4.2, 1.4 + 0.3 * len(columns))
     return draw(paint, alt, caption, (min(15.0, 1.2 + side * len(matrix)), side + 1), columns=len(matrix))
@@ -266,23 +285,45 @@ def chain(lit: str) -> Picture:
     """The chain of the course, from text to assistant, with one link lit. Raises ValueError for an unknown link."""
     if lit not in CHAIN:
         raise ValueError(f'The chain has no link "{lit}"; its links are {", ".join(CHAIN)}.')
-    notes = ("", "01", "02 to 05", "08", "09", "10")
+    notes = ("notebook", "01", "02–05", "08", "09", "10")
+    arrow = {"arrowstyle": "-|>", "color": GREY, "lw": 2, "mutation_scale": 16, "shrinkA": 0, "shrinkB": 0}
 
     def paint(axes: Axes) -> None:
         for i, (link, note) in enumerate(zip(CHAIN, notes, strict=True)):
             on = link == lit
-            box = {"boxstyle": "round,pad=0.5", "fc": BLUE if on else "white", "ec": BLUE if on else GREY, "lw": 2}
+            look: dict[str, Any] = {"fc": BLUE if on else "white", "ec": BLUE if on else GREY, "lw": 2}
+            axes.add_patch(
+                FancyBboxPatch((i - 0.34, -0.4), 0.68, 0.8, boxstyle="round,pad=0,rounding_size=0.1", **look)
+            )
             shown = {"sft": "SFT", "reward": "reward\nmodel"}.get(link, link)
-            colour = "white" if on else "black"
-            axes.text(i, 0, shown, ha="center", va="center", bbox=box, color=colour, weight="bold" if on else None)
-            axes.text(i, -0.95, note, ha="center", va="center", fontsize=11, color=GREY)
+            colour, weight = ("white", "bold") if on else ("black", "normal")
+            axes.text(i, 0, shown, ha="center", va="center", color=colour, weight=weight, linespacing=0.95)
+            axes.text(i, -0.72, note, ha="center", va="center", fontsize=11, color=GREY)
             if i:
-                axes.annotate("", (i - 0.42, 0), (i - 0.6, 0), arrowprops={"arrowstyle": "->", "color": GREY, "lw": 2})
-        axes.set(xlim=(-0.6, len(CHAIN) - 0.4), ylim=(-1.2, 0.8))
+                axes.annotate("", (i - 0.36, 0), (i - 0.64, 0), arrowprops=arrow)
+        start, end = CHAIN.index("sft"), CHAIN.index("assistant")  # PPO starts from SFT, the reward model is its judge
+        axes.annotate("", (end, 0.42), (start, 0.42), arrowprops={**arrow, "connectionstyle": "arc3,rad=-0.16"})
+        axes.set(xlim=(-0.5, len(CHAIN) - 0.5), ylim=(-0.95, 1.0))
         axes.axis("off")
 
     path = " → ".join(CHAIN)
-    return draw(paint, f"The chain of the course: {path}. Lit: {lit}.", size=(11, 1.5))
+    return draw(paint, f"The chain of the course: {path}. Lit: {lit}.", size=(11, 1.6))
+
+
+def _paint_lines(axes: Axes, series: Series, smooth: int = 1, marker: str | None = None) -> None:
+    for i, (name, (x, y)) in enumerate(series.items()):
+        xs, ys = _array(x).astype(float), _array(y).astype(float)
+        if 1 < smooth <= len(ys) / 3:  # a few points stay as they are
+            ys = np.convolve(ys, np.ones(smooth) / smooth, mode="valid")
+            xs = xs[smooth - 1 :]
+        axes.plot(xs, ys, color=COLOURS[i % len(COLOURS)], ls=LINES[i % len(LINES)], marker=marker, label=name)
+
+
+def _paint_levels(axes: Axes, levels: Mapping[str, float] | None) -> None:
+    """Dotted lines across the picture, each with its name at the right end."""
+    for name, height in (levels or {}).items():
+        axes.axhline(height, color=GREY, lw=1.2, ls=":")
+        axes.annotate(name, (1.0, height), xycoords=("axes fraction", "data"), fontsize=11, ha="right", va="bottom")
 
 
 def _paint_heat(
@@ -295,16 +336,21 @@ def _paint_heat(
     y: str,
     numbers: bool | None,
     limits: tuple[float, float] | None,
+    scale: bool = True,
 ) -> None:
     low, high = limits or (float(np.nanmin(matrix)), float(np.nanmax(matrix)))
-    axes.imshow(matrix, cmap="Blues", vmin=low, vmax=high, aspect="auto")
+    shown = axes.imshow(matrix, cmap="Blues", vmin=low, vmax=high, aspect="auto")
     if matrix.size <= 100 if numbers is None else numbers:
         for (i, j), number in np.ndenumerate(matrix):
             dark = number > low + 0.6 * (high - low)
             axes.text(j, i, f"{number:.2f}", ha="center", va="center", fontsize=10, color="white" if dark else "black")
+    elif scale:
+        axes.figure.colorbar(shown, ax=axes, shrink=0.9, pad=0.02)
     axes.set(title=title, xlabel=x, ylabel=y)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     if columns is not None:
-        axes.set_xticks(range(len(columns)), [_text(c) for c in columns], rotation=0 if _short(columns) else 60)
+        axes.set_xticks(range(len(columns)), [_text(c) for c in columns], **_turned(columns, 60))
     if rows is not None:
         axes.set_yticks(range(len(rows)), [_text(r) for r in rows])
     axes.grid(visible=False)
@@ -317,8 +363,11 @@ def _array(values: Any) -> np.ndarray:
     return np.asarray(values)
 
 
-def _short(labels: Sequence[str]) -> bool:
-    return max((len(label) for label in labels), default=0) * len(labels) <= 80
+def _turned(labels: Sequence[str], angle: int) -> dict[str, Any]:
+    """How to write labels below an axis: level while they are short, else turned so that they end at their place."""
+    if max((len(label) for label in labels), default=0) * len(labels) <= 80:
+        return {"rotation": 0}
+    return {"rotation": angle, "ha": "right", "rotation_mode": "anchor"}
 
 
 @cache
@@ -339,10 +388,11 @@ def _drawable() -> frozenset[int]:
     return frozenset(code for path in paths for code in FT2Font(path).get_charmap())
 
 
-def _text(label: str) -> str:
-    """A label without characters that no font here can draw: these are written as their code, U+65E5.
+def _spelt(text: str) -> str:
+    """A text without characters that no font here can draw: these are written as their code, U+65E5."""
+    return "".join(c if ord(c) in _drawable() or c == "\n" else f"U+{ord(c):04X}" for c in text)
 
-    A "$" would begin a formula, so it is escaped.
-    """
-    shown = "".join(c if ord(c) in _drawable() or c == "\n" else f"U+{ord(c):04X}" for c in label)
-    return shown.replace("$", r"\$")
+
+def _text(label: str) -> str:
+    """A label taken letter by letter: a "$" would begin a formula, so it is escaped."""
+    return _spelt(label).replace("$", r"\$")

@@ -233,6 +233,13 @@ def test_it_shows_no_errors_and_no_warnings(committed):
         assert not noise, f"{path.name}, cell {number} prints to stderr: {output.get('text', '')[:200]}"
 
 
+def test_no_progress_bar_is_left_over(committed):
+    path, notebook = committed
+    for number, output in outputs(notebook):
+        shown = str(output.get("text", "")) + "".join(output.get("data", {}).get("text/plain", ""))
+        assert not re.search(r"\d+%\|", shown), f"{path.name}, cell {number} leaves a progress bar: {shown[:80]}"
+
+
 def test_it_has_prose_between_any_two_code_cells(committed):
     path, notebook = committed
     kinds = [cell.cell_type for cell in notebook.cells]

@@ -1,7 +1,8 @@
 """Knobs: sliders that redraw a picture, a text box, ranking by clicks, a small chat window.
 
-Everything here works without anybody touching it: the picture for the first values is shown as an ordinary output, so
-that it is there in print, on the projector and on a web page, and a cell never waits for a click.
+Everything here works without anybody touching it. The picture for the first values is an ordinary output, so it is
+there in print, on the projector and on a web page; a cell never waits for a click. Where no knobs can be shown, a
+sentence stands in their place. All knobs are reached by the Tab key, and pressed by Enter or the space bar.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from IPython.display import display
 if TYPE_CHECKING:
     from course.chat import Conversation
 
+LETTERS = "ABCDEFGH"
+
 
 class Html:
     """A piece of HTML, with the same content as plain text where no HTML is shown."""
@@ -27,196 +30,307 @@ class Html:
         return {"text/html": self.page, "text/plain": self.text}
 
 
-def explore(make: Callable[..., Any], **knobs: Any) -> ipywidgets.VBox:
+class Box(ipywidgets.VBox):
+    """Knobs one below the other, with a page and a text that stand for them where there is no kernel."""
+
+    def __init__(self, children: Sequence[ipywidgets.Widget], instead: Html):
+        super().__init__(children)
+        self.instead = instead
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return {**(super()._repr_mimebundle_(**options) or {}), **self.instead._repr_mimebundle_()}
+
+
+class Live:
+    """Knobs and what follows them, shown one below the other as soon as they are made.
+
+    controls: the knobs by name; set `controls["x"].value` and the picture changes as if somebody had turned it.
+    result: what was shown last. An error of `make` is shown as a sentence in the picture's place, until the next turn.
+    """
+
+    def __init__(self, make: Callable[..., Any], controls: dict[str, ipywidgets.Widget]):
+        self.make, self.controls = make, controls
+        names = ", ".join(name.replace("_", " ") for name in controls)
+        said = f"Knobs: {names}. Run this cell in JupyterLab to turn them; below is the picture for their first values."
+        self.box = Box(list(controls.values()), Html(f"<p><em>{html.escape(said)}</em></p>", said))
+        self.result = self._make()
+        display(self.box)
+        self._shown = display(self.result, display_id=True)
+        for control in controls.values():
+            control.observe(self._redraw, names="value")
+
+    def _make(self) -> Any:
+        return self.make(**{name: control.value for name, control in self.controls.items()})
+
+    def _redraw(self, _: Any) -> None:
+        try:
+            self.result = self._make()
+        except Exception as error:  # raised in answer to a knob, it would otherwise go unseen into a log
+            said = f"{type(error).__name__}: {error}"
+            self.result = Html(f'<p role="alert">{html.escape(said)}</p>', said)
+        if self._shown is not None:
+            self._shown.update(self.result)
+
+    def _ipython_display_(self) -> None:
+        """As a cell's last line it shows nothing more: it is there already."""
+
+
+def explore(make: Callable[..., Any], **knobs: Any) -> Live:
     """Sliders above a picture that follows them. make: takes the knobs' values, returns something to show.
 
     knobs: name=(lowest, highest, step, first value), name=[choices] (the first is chosen) or name=True or False.
     The picture for the first values is an ordinary output; it is replaced when a knob is turned.
+    Raises ValueError for a knob of another form, and whatever `make` raises for the first values.
     """
-    controls = {name: _control(name, knob) for name, knob in knobs.items()}
-    box = ipywidgets.VBox(list(controls.values()))
-    display(box)
-    shown = display(make(**{name: control.value for name, control in controls.items()}), display_id=True)
-
-    def redraw(_: Any) -> None:
-        picture = make(**{name: control.value for name, control in controls.items()})
-        if shown is not None:
-            shown.update(picture)
-
-    for control in controls.values():
-        control.observe(redraw, names="value")
-    return _Quiet(box, controls)
-
-
-class _Quiet(ipywidgets.VBox):
-    """What `explore` returns: the box and its knobs by name, shown already, so the cell's result shows nothing more."""
-
-    def __init__(self, box: ipywidgets.VBox, controls: dict[str, ipywidgets.Widget]):
-        super().__init__(box.children)
-        self.controls = controls
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {}
+    return Live(make, {name: _control(name, knob) for name, knob in knobs.items()})
 
 
 def _control(name: str, knob: Any) -> ipywidgets.Widget:
     label = name.replace("_", " ")
-    wide = {"description": label, "style": {"description_width": "9em"}, "layout": ipywidgets.Layout(width="32em")}
+    wide = {"description": label, "style": {"description_width": "9em"}, "layout": ipywidgets.Layout(width="36em")}
     if isinstance(knob, bool):
         return ipywidgets.Checkbox(knob, **wide)
-    if isinstance(knob, list):
+    if isinstance(knob, list) and knob:
         return ipywidgets.Dropdown(options=knob, value=knob[0], **wide)
+    if not isinstance(knob, tuple) or len(knob) != 4 or not knob[0] <= knob[3] <= knob[1]:
+        raise ValueError(
+            f"The knob {name}={knob!r} is none: write (lowest, highest, step, first value), [choices], True or False."
+        )
     low, high, step, first = knob
     whole = all(isinstance(number, int) for number in knob)
     slider = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
     return slider(value=first, min=low, max=high, step=step, continuous_update=False, **wide)
 
 
-def typed(make: Callable[[str], Any], text: str, label: str = "Your text") -> ipywidgets.VBox:
+def typed(make: Callable[[str], Any], text: str, label: str = "Your text") -> Live:
     """A text box above something that follows what is typed. make: takes the text, returns something to show."""
-    area = ipywidgets.Textarea(text, description=label, layout=ipywidgets.Layout(width="44em", height="4.5em"))
-    display(area)
-    shown = display(make(text), display_id=True)
-
-    def redraw(change: Any) -> None:
-        if shown is not None:
-            shown.update(make(change["new"]))
-
-    area.observe(redraw, names="value")
-    return _Quiet(ipywidgets.VBox([area]), {"text": area})
+    style = {"description_width": "initial"}
+    area = ipywidgets.Textarea(
+        text, description=label, style=style, layout=ipywidgets.Layout(width="44em", height="4.5em")
+    )
+    return Live(lambda **values: make(values[label]), {label: area})
 
 
-class Ranking:
-    """Answers A, B, C, D to be ranked by clicking on them, the best first.
+# --- ranking by clicks ----------------------------------------------------------------------------------------------
 
-    `order` holds the places clicked so far; `done` tells whether all are ranked. Nothing waits: a later cell asks
-    `rankings()` of `rank_by_clicking`, and gets what has been clicked until then.
-    """
-
-    def __init__(self, question: str, answers: Sequence[str], on_done: Callable[[list[int]], None] | None = None):
-        if len(answers) < 2:
-            raise ValueError("There is nothing to rank: give two answers or more.")
-        self.question, self.answers, self.on_done = question, list(answers), on_done
-        self.order: list[int] = []
-        self.title = ipywidgets.HTML(f"<strong>{html.escape(question)}</strong>")
-        wide = ipywidgets.Layout(width="48em", height="auto")
-        self.buttons = [ipywidgets.Button(layout=wide, tooltip="Click in order, the best first") for _ in answers]
-        for place, button in enumerate(self.buttons):
-            button.on_click(lambda _, place=place: self.choose(place))
-        self.undo_button = ipywidgets.Button(description="Undo", icon="undo")
-        self.undo_button.on_click(lambda _: self.undo())
-        self.message = ipywidgets.HTML()
-        self.box = ipywidgets.VBox([self.title, *self.buttons, self.undo_button, self.message])
-        self._refresh()
-
-    @property
-    def done(self) -> bool:
-        """Are all answers ranked?"""
-        return len(self.order) == len(self.answers)
-
-    def choose(self, place: int) -> None:
-        """The next best answer is this one. A second click on the same answer changes nothing."""
-        if place in self.order:
-            return
-        self.order.append(place)
-        if len(self.order) == len(self.answers) - 1:  # what is left is the last
-            self.order += [i for i in range(len(self.answers)) if i not in self.order]
-        self._refresh()
-        if self.done and self.on_done is not None:
-            self.on_done(list(self.order))
-
-    def undo(self) -> None:
-        """Take the last click back; when all are ranked, all of them."""
-        self.order = [] if self.done else self.order[:-1]
-        self._refresh()
-
-    def _refresh(self) -> None:
-        for place, (button, answer) in enumerate(zip(self.buttons, self.answers, strict=True)):
-            rank = f"[{self.order.index(place) + 1}]  " if place in self.order else ""
-            button.description = f"{rank}{'ABCDEFGH'[place]}.  {answer}"
-            button.button_style = "info" if place in self.order else ""
-        left = len(self.answers) - len(self.order)
-        self.message.value = "Thank you." if self.done else f"Click the best of the {left} answers that are left."
+CARDS = """<style>
+.course-card.jupyter-button { white-space: normal; height: auto; min-height: 2.6em; text-align: left;
+    line-height: 1.4; padding: 0.5em 1em; border-left: 4px solid #0072B2; overflow: visible; }
+.course-card.jupyter-button:disabled { opacity: 0.75; }
+</style>"""
 
 
 class Ballot:
-    """Several questions to be ranked one after the other; see `rank_by_clicking`."""
+    """Several questions, each with answers to be ranked by clicking on them, the best first.
 
-    def __init__(self, items: Sequence[tuple[str, Sequence[str]]]):
-        self.items = list(items)
-        self.given: dict[int, list[int]] = {}
-        self.place = 0
-        self.heading = ipywidgets.HTML()
-        self.body = ipywidgets.VBox()
-        self.box = ipywidgets.VBox([self.heading, self.body])
-        self._show()
+    Nothing waits: a later cell asks for `rankings()`, and gets what has been clicked until then. Another program can
+    click as well: choose(place), undo(), next(), simulate(). See `rank_by_clicking`.
+    """
 
-    def rankings(self) -> list[tuple[str, tuple[str, ...]]]:
-        """What was ranked so far: (question, answers with the best first)."""
-        found = []
-        for place, order in sorted(self.given.items()):
-            question, answers = self.items[place]
-            found.append((question, tuple(answers[i] for i in order)))
-        return found
+    def __init__(
+        self,
+        items: Sequence[tuple[Any, Sequence[str]]],
+        annotator: Callable[[Any, Sequence[str]], Sequence[int]] | None = None,
+        on_done: Callable[[Ballot], None] | None = None,
+    ):
+        self.items = [(question, tuple(answers)) for question, answers in items]
+        if not self.items or not all(2 <= len(answers) <= len(LETTERS) for _, answers in self.items):
+            raise ValueError(f"A ballot needs a question, and two to {len(LETTERS)} answers to each.")
+        self.annotator, self.on_done = annotator, on_done
+        self.orders: list[list[int]] = [[] for _ in self.items]  # the places clicked, for each question
+        self.place = 0  # of the question that is shown
+        self.heading, self.message = ipywidgets.HTML(), ipywidgets.HTML()
+        most = max(len(answers) for _, answers in self.items)
+        self.cards = [ipywidgets.Button(layout=ipywidgets.Layout(width="44em")) for _ in range(most)]
+        for number, card in enumerate(self.cards):
+            card.add_class("course-card")
+            card.on_click(lambda _, number=number: self.choose(number))
+        self.undo_button = self._button("Undo", self.undo, "Take the last click back")
+        self.next_button = self._button("Next", self.next, "Go on to the next question")
+        self.simulate_button = self._button("Let the simulated annotator rank the rest", self.simulate, "")
+        self.simulate_button.layout.width = "auto"
+        buttons = [self.undo_button, self.next_button, *([self.simulate_button] if annotator else [])]
+        style = ipywidgets.HTML(CARDS)
+        self.box = Box(
+            [style, self.heading, *self.cards, self.message, ipywidgets.HBox(buttons)], Html(*self._instead())
+        )
+        self._refresh()
 
-    def _show(self) -> None:
-        if self.place == len(self.items):
-            self.heading.value = (
-                f"<strong>You ranked {len(self.given)} sets of answers.</strong> Go on to the next cell."
-            )
-            self.body.children = ()
+    def rankings(self) -> list[tuple[Any, tuple[str, ...]]]:
+        """What was ranked so far: (question, answers with the best first), [] if nobody has clicked."""
+        pairs = zip(self.items, self.orders, strict=True)
+        return [
+            (question, tuple(answers[i] for i in order))
+            for (question, answers), order in pairs
+            if len(order) == len(answers)
+        ]
+
+    def choose(self, number: int) -> None:
+        """The next best answer is this one, counted from 0. A second click on it changes nothing."""
+        order, (_, answers) = self.orders[self.place], self.items[self.place]
+        if number in order or not 0 <= number < len(answers):
             return
-        self.heading.value = f"Question {self.place + 1} of {len(self.items)}. Click the answers, the best first."
-        self.current = Ranking(*self.items[self.place], on_done=self._next)
-        self.body.children = (self.current.box,)
+        order.append(number)
+        if len(order) == len(answers) - 1:  # what is left is the last
+            order += [i for i in range(len(answers)) if i not in order]
+        self._refresh()
+        self._tell()
 
-    def _next(self, order: list[int]) -> None:
-        self.given[self.place] = order
-        self.place += 1
-        self._show()
+    def undo(self) -> None:
+        """Take the last click back. With nothing to take back here, return to the question before."""
+        order, (_, answers) = self.orders[self.place], self.items[self.place]
+        if order:
+            del order[-2 if len(order) == len(answers) else -1 :]  # the last answer ranked itself
+        elif self.place:
+            self.place -= 1
+        self._refresh()
+
+    def next(self) -> None:
+        """Show the next question, once this one is ranked."""
+        ranked = len(self.orders[self.place]) == len(self.items[self.place][1])
+        if ranked and self.place + 1 < len(self.items):
+            self.place += 1
+        self._refresh()
+
+    def simulate(self) -> None:
+        """Let the annotator rank what nobody has ranked. Raises ValueError without an annotator."""
+        if self.annotator is None:
+            raise ValueError("There is no annotator to do it: give one as rank_by_clicking(..., annotator=...).")
+        for place, (question, answers) in enumerate(self.items):
+            if len(self.orders[place]) < len(answers):
+                self.orders[place] = list(self.annotator(question, answers))
+        self.place = len(self.items) - 1
+        self._refresh()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.on_done is not None and len(self.rankings()) == len(self.items):
+            self.on_done(self)
+
+    def _button(self, name: str, press: Callable[[], None], tip: str) -> ipywidgets.Button:
+        button = ipywidgets.Button(description=name, tooltip=tip)
+        button.on_click(lambda _: press())
+        return button
+
+    def _refresh(self) -> None:
+        """Show the question, the cards with the ranks given so far, and what to do now."""
+        (question, answers), order = self.items[self.place], self.orders[self.place]
+        done, left = len(order) == len(answers), len(answers) - len(order)
+        self.heading.value = (
+            f"Question {self.place + 1} of {len(self.items)}: <strong>{html.escape(_words(question))}</strong>"
+        )
+        for number, card in enumerate(self.cards):
+            card.layout.display = None if number < len(answers) else "none"
+            if number < len(answers):
+                rank = f"[{order.index(number) + 1}] " if number in order else ""
+                card.description = f"{rank}{LETTERS[number]}. {answers[number]}"
+                card.button_style = "info" if number in order else ""
+        self.undo_button.disabled = not order and self.place == 0
+        self.next_button.disabled = not done or self.place + 1 == len(self.items)
+        self.simulate_button.disabled = ranked = len(self.rankings()) == len(self.items)
+        say = f"Click the best of the {left} answers that are left."
+        if ranked:
+            say = f"Thank you: you ranked {len(self.items)} sets of answers. Go on to the next cell."
+        elif done:
+            say = "Ranked. Press Next, or Undo."
+        self.message.value = f'<span role="status">{say}</span>'
+
+    def _instead(self) -> tuple[str, str]:
+        question, answers = self.items[0]
+        lines = [f"{letter}. {answer}" for letter, answer in zip(LETTERS, answers, strict=False)]
+        said = f"Question 1 of {len(self.items)}: {_words(question)}"
+        hint = "Run this cell in JupyterLab to rank the answers by clicking."
+        page = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
+        return f"<p><strong>{html.escape(said)}</strong></p>{page}<p><em>{hint}</em></p>", "\n".join(
+            [said, *lines, hint]
+        )
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        page, text = [], []
-        for question, answers in self.items[:1]:
-            page.append(f"<p><strong>{html.escape(question)}</strong></p>")
-            text.append(question)
-            for letter, answer in zip("ABCDEFGH", answers, strict=False):
-                page.append(f"<div>{letter}. {html.escape(answer)}</div>")
-                text.append(f"{letter}. {answer}")
-        bundle = self.box._repr_mimebundle_(**options) or {}
-        return {**bundle, "text/html": "\n".join(page), "text/plain": "\n".join(text)}
+        return self.box._repr_mimebundle_(**options)
 
 
-def rank_by_clicking(items: Sequence[tuple[str, Sequence[str]]]) -> Ballot:
-    """Rank answers to several questions by clicking. items: (question, answers). Returns at once.
+def _words(question: Any) -> str:
+    """The words of a question: of a text, or of something with a `prompt`, as the atlas asks it."""
+    return str(getattr(question, "prompt", question))
 
-    Show the result as a cell's last line; in a later cell `.rankings()` gives what was clicked, [] if nothing was.
+
+def rank_by_clicking(
+    items: Sequence[tuple[Any, Sequence[str]]],
+    annotator: Callable[[Any, Sequence[str]], Sequence[int]] | None = None,
+    on_done: Callable[[Ballot], None] | None = None,
+) -> Ballot:
+    """Rank answers to several questions by clicking. Returns at once; show the result as a cell's last line.
+
+    items: (question, answers); a question is a text, or has a `prompt`, as those of the atlas. In a later cell
+    `.rankings()` gives what was clicked as (question, answers with the best first), [] if nothing was.
+    annotator: ranks what the learner leaves over, when asked to; takes (question, answers), returns the places of the
+    answers with the best first, as `atlas.Annotator().rank` does. on_done: called with the ballot when all is ranked.
+    Raises ValueError when there is nothing to rank.
     """
-    return Ballot(items)
+    return Ballot(items, annotator, on_done)
 
 
-def chat_box(conversation: Conversation, first: str = "What is the capital of Japan?") -> ipywidgets.VBox:
-    """A small chat window: a line to type in, and the talk above it, answers appearing as they are generated."""
-    talk = ipywidgets.HTML()
-    line = ipywidgets.Text(first, placeholder="Ask about a country", layout=ipywidgets.Layout(width="36em"))
-    send = ipywidgets.Button(description="Ask", button_style="primary")
-    said: list[str] = []
+# --- a chat window --------------------------------------------------------------------------------------------------
 
-    def ask(_: Any) -> None:
-        question = line.value.strip()
-        if not question:
-            return
-        said.append(f"<p><strong>You:</strong> {html.escape(question)}</p>")
+
+class Chat:
+    """A chat window: what was said, a line to type in, and a button. See `chat_box`."""
+
+    def __init__(self, conversation: Conversation, first: str = ""):
+        self.conversation = conversation
+        self.said: list[tuple[str, str]] = []
+        self.talk = ipywidgets.HTML()
+        self.line = ipywidgets.Text(
+            placeholder="Ask about a country, and press Enter", layout=ipywidgets.Layout(width="36em")
+        )
+        self.button = ipywidgets.Button(description="Ask", button_style="primary")
+        self.button.on_click(lambda _: self.send())
+        self.line.on_msg(lambda _, content, __: self.send() if content.get("event") == "submit" else None)
+        self.box = ipywidgets.VBox([self.talk, ipywidgets.HBox([self.line, self.button])])
+        if first:
+            self.ask(first)
+
+    def send(self) -> None:
+        """Ask what stands in the line."""
+        question, self.line.value = self.line.value.strip(), ""
+        if question:
+            self.ask(question)
+
+    def ask(self, question: str) -> None:
+        """Ask, and show the answer as it is generated; when it cannot be asked, a sentence that says why."""
+        self.said.append((question, ""))
         answer = ""
         try:
-            for piece in conversation.stream(question):
+            for piece in self.conversation.stream(question):
                 answer += piece
-                talk.value = "".join(said) + f"<p><strong>Assistant:</strong> {html.escape(answer)}</p>"
-        except ValueError as error:  # a question that is too long: a sentence, not a traceback
+                self._say(answer)
+        except ValueError as error:
             answer = str(error)
-        said.append(f"<p><strong>Assistant:</strong> {html.escape(answer)}</p>")
-        talk.value = "".join(said)
-        line.value = ""
+        self._say(answer.strip() or "(The model ended its answer before the first word.)")
 
-    send.on_click(ask)
-    return ipywidgets.VBox([talk, ipywidgets.HBox([line, send])])
+    def _say(self, answer: str) -> None:
+        self.said[-1] = (self.said[-1][0], answer)
+        self.talk.value = self._page()
+
+    def _page(self) -> str:
+        rows = [(who, text) for pair in self.said for who, text in zip(("You", "Model"), pair, strict=True)]
+        lines = "".join(f"<div><strong>{who}:</strong> {html.escape(text)}</div>" for who, text in rows)
+        return f'<div role="log" style="line-height: 1.7">{lines}</div>'
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        text = "\n".join(f"You: {question}\nModel: {answer}" for question, answer in self.said)
+        hint = "Run this cell in JupyterLab to ask more."
+        return {
+            **(self.box._repr_mimebundle_(**options) or {}),
+            "text/html": f"{self._page()}<p><em>{hint}</em></p>",
+            "text/plain": f"{text}\n{hint}",
+        }
+
+
+def chat_box(conversation: Conversation, first: str = "What is the capital of Japan?") -> Chat:
+    """A small chat window: the talk, and below it a line to type in; answers appear as they are generated.
+
+    first: is asked at once, so that there is something to read ("" for nothing). Show the result as a cell's last line.
+    `.said` holds (question, answer) of all that was said.
+    """
+    return Chat(conversation, first)

@@ -67,9 +67,7 @@ def fingerprint():
 def wait(command):
     """Run a command to its end; returns its exit code. Ctrl-C reaches it directly, we only wait for it."""
     path = str(Path(command[0]).parent) + os.pathsep + os.environ.get("PATH", "")  # finds `course`
-    process = subprocess.Popen(
-        [str(part) for part in command], cwd=str(ROOT), env=dict(os.environ, PATH=path)
-    )
+    process = subprocess.Popen([str(part) for part in command], cwd=str(ROOT), env=dict(os.environ, PATH=path))
     while True:
         with contextlib.suppress(KeyboardInterrupt):
             return process.wait()
@@ -106,9 +104,7 @@ def pip_install(python, *arguments):
     """Install with pip, its progress shown; each of its usual failures becomes a sentence."""
     command = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *arguments]
     own = dict(os.environ, PIP_USER="0")
-    process = subprocess.Popen(
-        command, cwd=str(ROOT), env=own, stderr=subprocess.PIPE, text=True, errors="replace"
-    )
+    process = subprocess.Popen(command, cwd=str(ROOT), env=own, stderr=subprocess.PIPE, text=True, errors="replace")
     said = ""
     try:
         for line in process.stderr or ():

@@ -38,9 +38,7 @@ class Question:
 
     def __post_init__(self) -> None:
         if not self.wrong or self.right in self.wrong or len(self.wrong) >= len(LETTERS):
-            raise ValueError(
-                f'The question "{self.prompt}" needs one to seven wrong answers beside the right one.'
-            )
+            raise ValueError(f'The question "{self.prompt}" needs one to seven wrong answers beside the right one.')
         if not all(text.strip() for text in (self.prompt, self.right, self.because, *self.wrong.values())):
             raise ValueError(f'The question "{self.prompt}" has an answer without an explanation; give one to each.')
 

@@ -13,9 +13,7 @@ OFFLINE = Path(__file__).parent / "offline"
 _spec = importlib.util.spec_from_file_location("course_offline", OFFLINE / "sitecustomize.py")
 assert _spec is not None and _spec.loader is not None
 _spec.loader.exec_module(importlib.util.module_from_spec(_spec))  # blocks the network in this process …
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")])
-)  # … and below
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))  # … and below
 os.environ.setdefault("MPLBACKEND", "agg")
 
 

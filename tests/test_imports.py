@@ -95,13 +95,9 @@ def test_there_are_no_star_imports():
 
 @pytest.mark.parametrize("module", LIGHT)
 def test_light_modules_load_neither_torch_nor_matplotlib(module):
-    program = (
-        f"import sys, {module}; print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
-    )
+    program = f"import sys, {module}; print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "[]", (
-        f"import {module} loads {said.strip()}: import them inside the functions that use them"
-    )
+    assert said.strip() == "[]", f"import {module} loads {said.strip()}: import them inside the functions that use them"
 
 
 def test_importing_course_costs_at_most_a_fifth_of_a_second():

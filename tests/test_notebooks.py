@@ -38,9 +38,7 @@ CHAIN = (
 DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
 CELL_LIMIT = 900  # seconds
 THREADS = 2
-MACHINE_PATH = re.compile(
-    r"(?<![\w.:/])/(?:home|root|tmp|Users|opt|mnt|work|private|var)/|\b[A-Z]:\\\\?Users"
-)
+MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|Users|opt|mnt|work|private|var)/|\b[A-Z]:\\\\?Users")
 
 
 @dataclass
@@ -107,10 +105,7 @@ def run_in_chain_order(
             text = re.sub(r"(?:#x1B|\x1b)\[[0-9;]*m", "", problem.text or "")
             outcome.failures.append(f"{case.get('name')}: {text}")
     for stem, outcome in outcomes.items():
-        say(
-            f"\n{stem} on {device}: {outcome.seconds:.0f} s, "
-            f"{outcome.cells} cells, {len(outcome.failures)} failed"
-        )
+        say(f"\n{stem} on {device}: {outcome.seconds:.0f} s, {outcome.cells} cells, {len(outcome.failures)} failed")
     say("\n")
     return outcomes
 
@@ -162,9 +157,7 @@ def small_notebook(path: Path, *sources: str) -> Path:
 
 
 def test_a_failing_cell_is_reported_with_its_message_and_the_network_is_blocked(tmp_path):
-    good = small_notebook(
-        tmp_path / "00_good.ipynb", "import os\nopen(os.environ['COURSE_HOME'], 'x').close()"
-    )
+    good = small_notebook(tmp_path / "00_good.ipynb", "import os\nopen(os.environ['COURSE_HOME'], 'x').close()")
     bad = small_notebook(
         tmp_path / "01_bad.ipynb",
         "import os; assert os.path.exists(os.environ['COURSE_HOME']), 'the chain shares one artifact folder'",
@@ -199,9 +192,7 @@ def outputs(notebook: Any) -> Iterator[tuple[int, Any]]:
 def test_it_is_valid_small_and_for_any_python_3(committed):
     path, notebook = committed
     nbformat.validate(notebook)
-    assert path.stat().st_size < 1_000_000, (
-        f"{path.name} has {path.stat().st_size / 1e6:.2f} MB, 1 MB is the limit"
-    )
+    assert path.stat().st_size < 1_000_000, f"{path.name} has {path.stat().st_size / 1e6:.2f} MB, 1 MB is the limit"
     assert notebook.metadata.kernelspec.name == "python3"
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids)
@@ -211,17 +202,13 @@ def test_it_begins_with_its_title(committed):
     path, notebook = committed
     first = notebook.cells[0]
     assert first.cell_type == "markdown"
-    assert first.source.lstrip().startswith("# "), (
-        f"{path.name} begins with {first.source[:40]!r}, not with a title"
-    )
+    assert first.source.lstrip().startswith("# "), f"{path.name} begins with {first.source[:40]!r}, not with a title"
 
 
 def test_it_holds_the_outputs_of_one_run_from_top_to_bottom(committed):
     path, notebook = committed
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
-    assert counts == list(range(1, len(counts) + 1)), (
-        f"run {path.name} again: make notebooks ONLY={path.stem}"
-    )
+    assert counts == list(range(1, len(counts) + 1)), f"run {path.name} again: make notebooks ONLY={path.stem}"
     assert any(True for _ in outputs(notebook)), f"{path.name} has no outputs"
 
 
@@ -253,19 +240,13 @@ def test_its_pictures_have_alternative_texts(committed):
         data = output.get("data", {})
         html = "".join(data.get("text/html", ""))
         for picture in (kind for kind in data if kind.startswith("image/")):
-            described = (
-                output.metadata.get("alt") or output.metadata.get(picture, {}).get("alt") or "alt=" in html
-            )
+            described = output.metadata.get("alt") or output.metadata.get(picture, {}).get("alt") or "alt=" in html
             assert described, f"{path.name}, cell {number}: a picture without alternative text"
         for tag in re.findall(r"<img\b[^>]*>", html):
-            assert re.search(r"""\balt=(["'])\s*\S.*?\1""", tag, re.DOTALL), (
-                f"{path.name}, cell {number}: {tag[:80]}"
-            )
+            assert re.search(r"""\balt=(["'])\s*\S.*?\1""", tag, re.DOTALL), f"{path.name}, cell {number}: {tag[:80]}"
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            assert not re.search(r"!\[\s*\]\(", cell.source), (
-                f"{path.name}: a picture without alternative text"
-            )
+            assert not re.search(r"!\[\s*\]\(", cell.source), f"{path.name}: a picture without alternative text"
 
 
 def test_it_names_no_folder_of_the_machine_that_ran_it(committed):
@@ -277,9 +258,7 @@ def test_it_names_no_folder_of_the_machine_that_ran_it(committed):
     for text in texts:
         text = re.sub(r"data:image/[^\"']*", "", text)
         found = MACHINE_PATH.search(text)
-        assert not found, (
-            f"{path.name} names a machine's folder: …{text[max(0, found.start() - 40) :][:100]}…"
-        )
+        assert not found, f"{path.name} names a machine's folder: …{text[max(0, found.start() - 40) :][:100]}…"
         assert str(Path.home()) not in text
 
 

@@ -74,9 +74,7 @@ def test_the_lock_holds_every_dependency_within_its_bounds(system, python):
     for bound in BOUNDS:
         version = versions.get(canonicalize_name(bound.name))
         assert version is not None, f"{bound.name} is missing in requirements.lock: run `make lock`"
-        assert version in bound.specifier, (
-            f"the lock's {bound.name} {version} leaves {bound}: run `make lock`"
-        )
+        assert version in bound.specifier, f"the lock's {bound.name} {version} leaves {bound}: run `make lock`"
 
 
 def test_the_lock_leaves_torchs_gpu_packages_to_torch():
@@ -104,16 +102,12 @@ def test_every_installed_dependency_is_locked():
         name = todo.pop()
         for text in metadata.requires(name) or []:
             need = Requirement(text)
-            wanted = need.marker is None or need.marker.evaluate(
-                {"extra": "test" if name == PROJECT["name"] else ""}
-            )
+            wanted = need.marker is None or need.marker.evaluate({"extra": "test" if name == PROJECT["name"] else ""})
             key = canonicalize_name(need.name)
             if wanted and key not in seen and not left_to_torch.match(key):
                 seen.add(key)
                 todo.append(key)
-                assert key in versions, (
-                    f"{name} needs {key}, which requirements.lock does not hold: run `make lock`"
-                )
+                assert key in versions, f"{name} needs {key}, which requirements.lock does not hold: run `make lock`"
 
 
 def test_conda_gives_the_same_environment():
@@ -176,9 +170,7 @@ def test_the_network_is_blocked_here():
 
 
 def test_the_network_is_blocked_in_programs_that_tests_start():
-    program = (
-        "import urllib.request as u\ntry: u.urlopen('http://example.org')\nexcept OSError as e: print(e)"
-    )
+    program = "import urllib.request as u\ntry: u.urlopen('http://example.org')\nexcept OSError as e: print(e)"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert "blocked in tests" in said
 

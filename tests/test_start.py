@@ -64,9 +64,7 @@ def make_course(folder: Path) -> Path:
             wheel.writestr(f"{name}/__init__.py", "")
             wheel.writestr(f"{name}/__main__.py", TOOL)
         wheel.writestr("tools-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tools\nVersion: 1\n")
-        wheel.writestr(
-            "tools-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        wheel.writestr("tools-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr("tools-1.dist-info/RECORD", "")
     (folder / "requirements.lock").write_text("./tools-1-py3-none-any.whl\n")
     (folder / "pyproject.toml").write_text(PROJECT)
@@ -116,9 +114,7 @@ def test_the_first_start_makes_the_environment_and_opens_the_welcome_notebook(fi
     assert "jupyterlab was called with" in said
     assert "--LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb" in said
     assert "'--no-browser'" in said, "what follows start.py goes on to JupyterLab"
-    assert (
-        "checkForUpdates" in next(folder.glob(".venv/share/jupyter/lab/settings/overrides.json")).read_text()
-    )
+    assert "checkForUpdates" in next(folder.glob(".venv/share/jupyter/lab/settings/overrides.json")).read_text()
 
 
 def test_the_second_start_installs_nothing_and_takes_seconds(first):
@@ -249,9 +245,7 @@ importlib.util.find_spec = lambda name: None if name == "{module}" else real(nam
 
 
 def test_too_little_space_is_said_before_anything_is_installed(tmp_path):
-    prelude = (
-        "import shutil\nshutil.disk_usage = lambda path: shutil._ntuple_diskusage(10**10, 10**10, 5 * 10**8)"
-    )
+    prelude = "import shutil\nshutil.disk_usage = lambda path: shutil._ntuple_diskusage(10**10, 10**10, 5 * 10**8)"
     said = start(make_course(tmp_path), prelude=prelude)
     assert said.returncode == 1
     assert "Only 0.5 GB are free" in said.stdout
@@ -319,9 +313,7 @@ def test_the_active_conda_environment_of_the_courses_name_is_used(module, monkey
     monkeypatch.setenv("CONDA_DEFAULT_ENV", "base")
     assert module.environment() == module.ROOT / ".venv"
     monkeypatch.setenv("CONDA_DEFAULT_ENV", "chatgpt-from-scratch")
-    assert module.environment() == module.ROOT / ".venv", (
-        "another Python is running than that of the environment"
-    )
+    assert module.environment() == module.ROOT / ".venv", "another Python is running than that of the environment"
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert module.environment() == tmp_path
 

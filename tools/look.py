@@ -101,9 +101,7 @@ def photograph(page: Any, stem: str, folder: Path) -> int:
 
 def main() -> int:
     """Photograph the notebooks that the command line names by their beginnings, or all."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="beginnings of file names, such as 04 (default: all)")
     parser.add_argument("--run", action="store_true", help="run all cells first")
     parser.add_argument("--dark", action="store_true", help="in the dark theme")

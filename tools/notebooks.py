@@ -37,9 +37,7 @@ def widgets_in_order(notebook: Any) -> list[str]:
         for output in cell.get("outputs", ())
         if "application/vnd.jupyter.widget-view+json" in output.get("data", {})
     ]
-    alone = sorted(
-        state, key=lambda name: re.sub(r"[0-9a-f]{32}", "", json.dumps(state[name], sort_keys=True))
-    )
+    alone = sorted(state, key=lambda name: re.sub(r"[0-9a-f]{32}", "", json.dumps(state[name], sort_keys=True)))
     order: dict[str, None] = {}
     for queue in (names, alone):
         while queue:  # a shown widget, then those it is made of, and so on
@@ -129,18 +127,14 @@ def run(path: Path) -> float:
 
 def main() -> int:
     """Run the notebooks that the command line names by their beginnings, or all."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="beginnings of file names, such as 04 (default: all)")
     parser.add_argument("--home", help="an artifact folder to go on with (default: a fresh one)")
     asked = parser.parse_args()
     paths = sorted(NOTEBOOKS.glob("*.ipynb"))
     unknown = [name for name in asked.names if not any(path.name.startswith(name) for path in paths)]
     if unknown:
-        parser.error(
-            f"no notebook begins with {', '.join(unknown)}; there are {', '.join(p.stem for p in paths)}"
-        )
+        parser.error(f"no notebook begins with {', '.join(unknown)}; there are {', '.join(p.stem for p in paths)}")
     chosen = [path for path in paths if not asked.names or path.name.startswith(tuple(asked.names))]
     os.environ.pop("MPLBACKEND", None)
     os.environ["COURSE_DEVICE"] = "cpu"

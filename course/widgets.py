@@ -315,7 +315,7 @@ class Chat:
     def _page(self) -> str:
         rows = [(who, text) for pair in self.said for who, text in zip(("You", "Model"), pair, strict=True)]
         lines = "".join(f"<div><strong>{who}:</strong> {html.escape(text)}</div>" for who, text in rows)
-        return f'<div role="log" style="line-height: 1.7">{lines}</div>'
+        return f'<div role="log" style="line-height: 1.7; font-size: 14px">{lines}</div>'
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         text = "\n".join(f"You: {question}\nModel: {answer}" for question, answer in self.said)

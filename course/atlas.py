@@ -235,7 +235,8 @@ def documents(lang: str = "en", seed: int = 0, kinds: Sequence[tuple[str, float]
 
 def corpus(n_characters: int, lang: str = "en", seed: int = 0) -> list[str]:
     """The first documents of `documents` that together have at least so many characters."""
-    texts, total = [], 0
+    texts: list[str] = []
+    total = 0
     for document in documents(lang, seed):
         if total >= n_characters:
             return texts
@@ -270,7 +271,7 @@ def _article(deck: Iterator[Country], chance: random.Random) -> str:
     country = next(deck)
     topics = [topic for topic in phrases.ARTICLE if topic != "neighbours" or country.neighbours]
     fields = _fields(country, chance)
-    sentences = []
+    sentences: list[str] = []
     for topic in chance.sample(topics, k=chance.randint(4, len(topics))):
         ways = [way for way in phrases.ARTICLE[topic] if sentences or "{X}" in way]  # the first names the country
         sentences.append(chance.choice(ways).format(**fields))

@@ -81,6 +81,7 @@ class KVCache:
 
     Without it, generating token T computes the keys and values of all T - 1 earlier tokens again.
     keys[layer], values[layer]: (B, n_kv_head, length, d_head), of which `used` positions are filled.
+    Both are views of one tensor, `store` (n_layer, 2, B, n_kv_head, length, d_head).
     """
 
     def __init__(
@@ -93,9 +94,8 @@ class KVCache:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ):
-        shape = (batch, n_kv_head, length, d_head)
-        self.keys = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(n_layer)]
-        self.values = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(n_layer)]
+        self.store = torch.zeros(n_layer, 2, batch, n_kv_head, length, d_head, device=device, dtype=dtype)
+        self.keys, self.values = self.store.unbind(1)
         self.length = length
         self.used = 0
 
@@ -118,13 +118,13 @@ class KVCache:
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows of the batch alone. rows: (B',) indices."""
-        self.keys = [keys[rows] for keys in self.keys]
-        self.values = [values[rows] for values in self.values]
+        self.store = self.store[:, :, rows]
+        self.keys, self.values = self.store.unbind(1)
 
     @property
     def nbytes(self) -> int:
         """Memory taken, in bytes."""
-        return sum(t.numel() * t.element_size() for t in self.keys + self.values)
+        return self.store.numel() * self.store.element_size()
 
 
 class MultiHeadAttention(nn.Module):

@@ -42,18 +42,19 @@ class Sampling:
 GREEDY = Sampling(temperature=0.0)
 
 
-def next_token_distribution(logits: Tensor, sampling: Sampling = Sampling()) -> Tensor:  # noqa: B008 (it is frozen)
+def next_token_distribution(logits: Tensor, sampling: Sampling = Sampling()) -> Tensor:
     """The probabilities that the next token is drawn from. logits: (..., V). Returns (..., V), each row sums to 1."""
     if sampling.temperature == 0:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
-    logits = logits / sampling.temperature
+    if sampling.temperature != 1:
+        logits = logits / sampling.temperature
     if sampling.top_k is not None and sampling.top_k < logits.size(-1):
         kth = logits.topk(sampling.top_k, dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < kth, -torch.inf)
     probs = logits.softmax(dim=-1)
     if sampling.top_p is not None and sampling.top_p < 1:
         ranked, order = probs.sort(dim=-1, descending=True)
-        before = ranked.cumsum(dim=-1) - ranked                  # probability of all likelier tokens together
+        before = ranked.cumsum(dim=-1) - ranked  # probability of all likelier tokens together
         ranked = ranked.masked_fill(before >= sampling.top_p, 0.0)
         probs = torch.zeros_like(probs).scatter_(-1, order, ranked)
         probs = probs / probs.sum(dim=-1, keepdim=True)
@@ -66,8 +67,8 @@ def draw(probs: Tensor, darts: Tensor) -> Tensor:
     probs: (B, V)   darts: (B,) in [0, 1). Returns (B,) ids. One number per row makes a row's draw independent of the
     other rows, so that a batch gives what its prompts would give alone with the same darts.
     """
-    edges = probs.cumsum(dim=-1)                                 # (B, V): where each token's stretch ends
-    darts = darts.to(edges) * edges[:, -1]                       # rounding: the last edge may not be exactly 1
+    edges = probs.cumsum(dim=-1)  # (B, V): where each token's stretch ends
+    darts = darts.to(edges) * edges[:, -1]  # rounding: the last edge may not be exactly 1
     return torch.searchsorted(edges, darts[:, None], right=True).squeeze(1).clamp_max(probs.size(-1) - 1)
 
 
@@ -124,42 +125,47 @@ def _steps(
     device = model.token_embedding.weight.device
     limit = min(longest + max_new_tokens, model.config.context_length)
     stop = set(stop_tokens)
-    tokens, mask, positions = _pad_left(prompts, limit, device)
-    rows = list(range(len(prompts)))                             # which prompt each row of the batch continues
-    alive = set(rows)                                            # those that have not met a stop token
-    cache = model.new_cache(len(prompts), limit) if use_cache else None
-    decoder = Decoder(model)
-    used = 0                                                     # positions that the cache holds
+    tokens, padding = _pad_left(prompts, limit, device)
+    mask, positions = (None, None) if padding is None else _mask_and_positions(padding, limit)
+    rows = list(range(len(prompts)))  # which prompt each row of the batch continues
+    ended: set[int] = set()  # the prompts among them that have met a stop token
+    decoder: Decoder | None = None
+    chosen = tokens[:, 0]  # (rows,): the newest token of each row, once there is one
     for end in range(longest, limit):
-        seen = None if mask is None else mask[:, :, used:end, :end]
-        places = None if positions is None else positions[:, used:end]
-        if cache is not None and used:                           # one new token per row: the fast path
-            one_place = None if places is None else places[:, 0]
-            logits = decoder.step(tokens[:, used], cache, seen, one_place)       # (rows, V)
+        if decoder is not None:  # one new token per row: the fast path
+            logits = decoder.step(chosen)  # (rows, V)
         else:
-            hidden = model.hidden(tokens[:, used:end], mask=seen, positions=places, cache=cache)
-            logits = model.head(hidden[:, -1])                   # (rows, V)
+            seen = None if mask is None else mask[:, :, :end, :end]
+            places = None if positions is None else positions[:, :end]
+            cache = model.new_cache(len(prompts), limit) if use_cache else None
+            logits = model.head(model.hidden(tokens[:, :end], mask=seen, positions=places, cache=cache)[:, -1])
+            decoder = None if cache is None else Decoder(model, cache, padding)
         if sampling.temperature == 0:
             chosen = logits.argmax(dim=-1)
         else:
-            darts = torch.rand(len(prompts), generator=generator)[rows].to(device)
-            chosen = draw(next_token_distribution(logits.float(), sampling), darts)
-        tokens[:, end] = chosen
-        used = end if use_cache else 0
-        going = [(row, token) for row, token in zip(rows, chosen.tolist(), strict=True) if token not in stop]
-        if row_ids := [row for row, _ in going if row in alive]:
-            yield row_ids, [token for row, token in going if row in alive]
-        alive = alive.intersection(row_ids)
-        if not alive:
-            return
-        if len(alive) <= 0.75 * len(rows):                       # drop finished rows: they would only cost time
-            index = torch.tensor([place for place, row in enumerate(rows) if row in alive], device=device)
-            rows = sorted(alive)
-            tokens = tokens[index]
+            darts = torch.rand(len(prompts), generator=generator)  # for ended rows too: the others' must not change
+            darts = darts if len(rows) == len(prompts) else darts[rows]
+            chosen = draw(next_token_distribution(logits.float(), sampling), darts.to(device))
+        new = chosen.tolist()
+        if ended or not stop.isdisjoint(new):
+            ended.update(row for row, token in zip(rows, new, strict=True) if token in stop)
+            going = [place for place, row in enumerate(rows) if row not in ended]
+            if not going:
+                return
+            yield [rows[place] for place in going], [new[place] for place in going]
+        else:
+            going = list(range(len(rows)))
+            yield rows, new
+        if decoder is None:
+            tokens[:, end] = chosen
+        if len(going) <= 0.75 * len(rows):  # drop ended rows: they would only cost time
+            index = torch.tensor(going, device=device)
+            rows = [rows[place] for place in going]
+            chosen, tokens = chosen[index], tokens[index]
             mask = None if mask is None else mask[index]
             positions = None if positions is None else positions[index]
-            if cache is not None:
-                cache.keep(index)
+            if decoder is not None:
+                decoder.keep(index)
 
 
 def _check(model: GPT, prompts: Sequence[Sequence[int]]) -> int:
@@ -175,23 +181,25 @@ def _check(model: GPT, prompts: Sequence[Sequence[int]]) -> int:
     return max(lengths)
 
 
-def _pad_left(
-    prompts: Sequence[Sequence[int]], limit: int, device: torch.device
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
+def _pad_left(prompts: Sequence[Sequence[int]], limit: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
     """Line the prompts up at their ends, so that all rows take their next token at the same place.
 
-    Returns tokens (B, limit); mask (B, 1, limit, limit), True = may look; positions (B, limit), 0 at each prompt's
-    first token. For prompts of one length the mask and positions are None: the model's defaults are right.
+    Returns tokens (B, limit), and how many of the first do not count in each row, (B,): None if all do.
     """
     longest = max(len(prompt) for prompt in prompts)
-    padded = [[0] * (longest - len(prompt)) + list(prompt) + [0] * (limit - longest) for prompt in prompts]
-    tokens = torch.tensor(padded, device=device)
-    if all(len(prompt) == longest for prompt in prompts):
-        return tokens, None, None
-    first = torch.tensor([longest - len(prompt) for prompt in prompts], device=device)       # (B,)
-    place = torch.arange(limit, device=device)
-    real = place >= first[:, None]                               # (B, limit): not padding
-    causal = place[:, None] >= place                             # (limit, limit)
-    itself = torch.eye(limit, dtype=torch.bool, device=device)   # padding looks at itself: somewhere it must
-    mask = (causal & real[:, None, :]) | itself                  # (B, limit, limit)
-    return tokens, mask[:, None], (place - first[:, None]).clamp_min(0)
+    padding = [longest - len(prompt) for prompt in prompts]
+    rows = [[0] * pad + [*prompt] + [0] * (limit - longest) for pad, prompt in zip(padding, prompts, strict=True)]
+    return torch.tensor(rows, device=device), torch.tensor(padding, device=device) if any(padding) else None
+
+
+def _mask_and_positions(padding: Tensor, limit: int) -> tuple[Tensor, Tensor]:
+    """What the model needs to know about padding (B,).
+
+    Returns the mask (B, 1, limit, limit), True = may look; positions (B, limit), 0 at each prompt's first token.
+    """
+    place = torch.arange(limit, device=padding.device)
+    real = place >= padding[:, None]  # (B, limit)
+    causal = place[:, None] >= place  # (limit, limit)
+    itself = torch.eye(limit, dtype=torch.bool, device=padding.device)  # padding looks at itself: somewhere it must
+    mask = (causal & real[:, None, :]) | itself  # (B, limit, limit)
+    return mask[:, None], (place - padding[:, None]).clamp_min(0)

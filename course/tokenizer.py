@@ -113,7 +113,7 @@ def learn_merges(pieces: Mapping[str, int], n_merges: int, progress: bool = Fals
     heapify(queue)
 
     merges: list[Pair] = []
-    bar = tqdm(total=n_merges, desc="merges", leave=False, disable=not progress)
+    bar = tqdm(total=n_merges, desc="merges", leave=False, disable=not progress, mininterval=1)
     while queue and len(merges) < n_merges:
         negative_count, pair = heappop(queue)
         if -negative_count != counts[pair]:  # its count has changed since it was put in the queue

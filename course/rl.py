@@ -262,7 +262,9 @@ def ppo(
     yield from history
     saved = time.monotonic()
     text = progress if isinstance(progress, str) else "PPO"
-    with tqdm(total=config.iterations, initial=len(history), desc=text, disable=not progress, leave=False, mininterval=1) as bar:
+    with tqdm(
+        total=config.iterations, initial=len(history), desc=text, disable=not progress, leave=False, mininterval=1
+    ) as bar:
         for iteration in range(len(history), config.iterations):
             started = time.perf_counter()
             chance = generator(config.seed * 1_000_003 + iteration)

@@ -167,7 +167,9 @@ def train(
     yield from history
     saved = time.monotonic()
     text = progress if isinstance(progress, str) else "training"
-    with tqdm(total=config.steps, initial=len(history), desc=text, disable=not progress, leave=False, mininterval=1) as bar:
+    with tqdm(
+        total=config.steps, initial=len(history), desc=text, disable=not progress, leave=False, mininterval=1
+    ) as bar:
         for step in range(len(history), config.steps):
             started = time.perf_counter()
             for group in optimizer.param_groups:

@@ -1,0 +1,124 @@
+"""Instant feedback: `check(answer)` says at once what is right, what is not, and what the mistake probably is.
+
+It looks at what the function returns for a few cases, never at how it is written. The cases here are public; a grader
+draws others from a secret, so an answer that knows them by heart gains nothing.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from course import exercises, progress
+from course.exercise import PUBLIC_SEED, Exercise, Raised, Verdict, call, difference, judge
+
+GREEN, RED, GREY = "#009E73", "#D55E00", "#666666"  # as in `plots`; told apart by their signs, too
+SIGNS = {"passed": ("✓", GREEN), "failed": ("✗", RED), "raised": ("✗", RED), "not attempted": ("○", GREY)}
+LARGEST_GRID = 16  # rows and columns of a matrix that is drawn
+
+
+def check(function: Callable[..., Any], seed: int = PUBLIC_SEED) -> Feedback:
+    """Check an answer: the function that an exercise asks for, found by its name.
+
+    Raises TypeError when something else than a function is given, KeyError when no exercise has this name.
+    """
+    if not callable(function) or not hasattr(function, "__name__"):
+        raise TypeError(f"Give the function itself, as in check(causal_mask), not {type(function).__name__}.")
+    exercise = exercises.find(function.__name__)
+    cases = exercise.draw(seed)
+    with torch.random.fork_rng(devices=[]):  # the answer's draws do not disturb the notebook's
+        expected = exercise.expected(cases)
+        results = [call(function, case) for case in cases]
+    verdict = judge(exercise, cases, expected, results)
+    pairs = ((e, r) for e, r in zip(expected, results, strict=True) if difference(e, r, exercise.tolerance))
+    wanted, got = next(pairs, (None, None)) if verdict.status == "failed" else (None, None)
+    return Feedback(exercise, verdict, wanted, got, progress.record(exercise, verdict))
+
+
+class Feedback:
+    """What `check` found, shown in a notebook as a small card, elsewhere as text with the same content."""
+
+    def __init__(self, exercise: Exercise, verdict: Verdict, expected: Any = None, got: Any = None, remark: str = ""):
+        self.exercise, self.verdict, self.expected, self.got, self.remark = exercise, verdict, expected, got, remark
+
+    @property
+    def passed(self) -> bool:
+        """Every case is right."""
+        return self.verdict.passed
+
+    def __repr__(self) -> str:
+        lines = [self._headline(), self.verdict.message if self.verdict.status != "not attempted" else ""]
+        if self.verdict.where:
+            lines.append(f"Case: {self.verdict.where}")
+        if not self.passed:
+            lines += [f"Hint {number}: {hint}" for number, hint in enumerate(self.exercise.hints, 1)]
+        return "\n".join(filter(None, [*lines, self.remark]))
+
+    def _headline(self) -> str:
+        sign, _ = SIGNS[self.verdict.status]
+        points = f"{self.exercise.points} point{'s' if self.exercise.points > 1 else ''}"
+        if self.verdict.status == "not attempted":
+            return f"{sign} {self.exercise.title}: not attempted yet ({points}, {self.exercise.minutes} minutes)"
+        return f"{sign} {self.exercise.title}: {self.verdict.right} of {self.verdict.cases} cases right ({points})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        _, colour = SIGNS[self.verdict.status]
+        parts = [f'<strong style="color: {colour}">{html.escape(self._headline())}</strong>']
+        if self.verdict.status != "not attempted":
+            parts.append(f"<div>{html.escape(self.verdict.message)}</div>")
+        if self.verdict.where:
+            parts.append(f"<div><em>Case:</em> <code>{html.escape(self.verdict.where)}</code></div>")
+        parts.append(grids(self.expected, self.got))
+        if not self.passed:
+            parts.append(folded_hints(self.exercise.hints))
+        if self.remark:
+            parts.append(f"<div>{html.escape(self.remark)}</div>")
+        box = f"border-left: 6px solid {colour}; padding: 0.4em 0.9em; line-height: 1.5"
+        return {"text/html": f'<div style="{box}">{"".join(parts)}</div>', "text/plain": repr(self)}
+
+
+def folded_hints(hints: tuple[str, ...]) -> str:
+    """Hints that open one after the other: each lies inside the one before it."""
+    inner = ""
+    for number, hint in reversed(list(enumerate(hints, 1))):
+        inner = (
+            f'<details style="margin-left: 1em"><summary>Hint {number} of {len(hints)}</summary>'
+            f"<div>{html.escape(hint)}</div>{inner}</details>"
+        )
+    return inner
+
+
+def grids(expected: Any, got: Any) -> str:
+    """Two small matrices side by side, as expected and as returned; where they differ, a frame. "" if too large."""
+    if not (isinstance(expected, Tensor) and isinstance(got, Tensor)) or isinstance(got, Raised):
+        return ""
+    if expected.dim() != 2 or got.dim() != 2 or max(*expected.shape, *got.shape) > LARGEST_GRID:
+        return ""
+    a, b = expected.detach().double(), got.detach().double()
+    finite = torch.cat((a.flatten(), b.flatten()))
+    finite = finite[finite.isfinite()]
+    low, high = (finite.min().item(), finite.max().item()) if len(finite) else (0.0, 1.0)
+    pictures = []
+    for name, matrix in (("expected", a), ("yours", b)):
+        cells = []
+        for i, row in enumerate(matrix.tolist()):
+            for j, value in enumerate(row):
+                level = min(1.0, max(0.0, (value - low) / (high - low or 1.0))) if value == value else 0.0
+                shade = tuple(round(255 + level * (c - 255)) for c in (0, 114, 178))
+                differs = a.shape == b.shape and difference(a[i, j].item(), b[i, j].item()) is not None
+                frame = f'stroke="{RED}" stroke-width="3"' if differs else 'stroke="#ccc"'
+                cells.append(
+                    f'<rect x="{j * 20 + 2}" y="{i * 20 + 2}" width="18" height="18" fill="rgb{shade}" {frame}>'
+                    f"<title>row {i}, column {j}: {value:.4g}</title></rect>"
+                )
+        wide, tall = matrix.size(1) * 20 + 4, matrix.size(0) * 20 + 4
+        pictures.append(
+            f'<figure style="display: inline-block; margin: 0.4em 1.5em 0.4em 0"><svg width="{wide}" height="{tall}" '
+            f'role="img" aria-label="{name}: a matrix of shape {tuple(matrix.shape)}">{"".join(cells)}</svg>'
+            f"<figcaption>{name}; dark is {high:.3g}, white {low:.3g}</figcaption></figure>"
+        )
+    return f"<div>{''.join(pictures)}</div>"

@@ -1,0 +1,132 @@
+"""What a learner has tried and passed: one line per `check` in a file of their own, and tables made of it.
+
+The file is only appended to, so an interrupted notebook loses nothing, and two notebooks may write at once.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from course import exercises, store
+from course.exercise import Exercise, Verdict
+
+PAUSE = 15 * 60  # seconds; after a longer pause between two checks the clock has not run on
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a learner stands with an exercise. minutes: spent, from the first check to the passing one."""
+
+    exercise: Exercise
+    attempts: int = 0
+    passed: bool = False
+    minutes: float = 0.0
+
+
+def file() -> Path:
+    """Where progress is kept: beside the learner's artifacts."""
+    return store.home() / "progress.jsonl"
+
+
+def record(exercise: Exercise, verdict: Verdict) -> str:
+    """Note a check. Returns "", or where it could not be written a sentence that says so: a check never fails by it."""
+    line = json.dumps({"exercise": exercise.id, "status": verdict.status, "time": round(time.time(), 1)})
+    try:
+        file().parent.mkdir(parents=True, exist_ok=True)
+        with file().open("a", encoding="utf-8") as out:
+            out.write(line + "\n")
+    except OSError as error:
+        return f"Your progress could not be noted in {file()}: {error.strerror or error}."
+    return ""
+
+
+def states() -> list[State]:
+    """Every exercise of the course and where the learner stands. Lines that cannot be read are passed over."""
+    checks: dict[str, list[dict[str, Any]]] = {}
+    if file().exists():
+        for line in file().read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+                checks.setdefault(entry["exercise"], []).append({"status": entry["status"], "time": entry["time"] + 0})
+            except (ValueError, KeyError, TypeError):
+                continue
+    found = []
+    for exercise in exercises.everything().values():
+        mine = checks.get(exercise.id, [])
+        first_pass = next((i for i, entry in enumerate(mine) if entry["status"] == "passed"), None)
+        until = mine if first_pass is None else mine[: first_pass + 1]
+        gaps = [b["time"] - a["time"] for a, b in itertools.pairwise(until)]
+        found.append(
+            State(
+                exercise,
+                sum(entry["status"] != "not attempted" for entry in mine),
+                first_pass is not None,
+                sum(gap for gap in gaps if 0 <= gap <= PAUSE) / 60,
+            )
+        )
+    return found
+
+
+def upcoming(found: list[State]) -> State | None:
+    """What to do next: the first exercise begun and not passed, else the first not passed."""
+    open_ones = [state for state in found if not state.passed]
+    return next((state for state in open_ones if state.attempts), next(iter(open_ones), None))
+
+
+class Panel:
+    """The progress of a learner, as a small table in a notebook or as text."""
+
+    def __init__(self, notebook: str = ""):
+        self.states = [state for state in states() if state.exercise.id.startswith(notebook[:2])]
+
+    def __repr__(self) -> str:
+        lines = []
+        for state in self.states:
+            sign = "✓" if state.passed else ("…" if state.attempts else " ")
+            spent = f"{state.minutes:.0f} min" if state.attempts else f"({state.exercise.minutes} min)"
+            tries = f"{state.attempts} tries" if state.attempts != 1 else "1 try"
+            points = f"{state.exercise.points if state.passed else 0}/{state.exercise.points}"
+            lines.append(f"{sign} {state.exercise.id:32} {points:>6} points  {tries:>9}  {spent:>9}")
+        return "\n".join([*lines, self.summary])
+
+    @property
+    def summary(self) -> str:
+        """One sentence: how far, and what next."""
+        passed = [state for state in self.states if state.passed]
+        points = sum(state.exercise.points for state in passed)
+        total = sum(state.exercise.points for state in self.states)
+        after = upcoming(self.states)
+        then = f" Next: {after.exercise.id}, {after.exercise.title}." if after else " All done."
+        return f"{len(passed)} of {len(self.states)} exercises passed, {points} of {total} points.{then}"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        rows = []
+        for state in self.states:
+            sign, colour = (
+                ("✓", "#009E73") if state.passed else (("…", "#E69F00") if state.attempts else ("○", "#666666"))
+            )
+            rows.append(
+                f'<tr><td style="color: {colour}; font-weight: bold">{sign}</td>'
+                f'<td style="text-align: left">{html.escape(state.exercise.title)}</td>'
+                f"<td>{state.exercise.points}</td><td>{state.attempts}</td>"
+                f"<td>{state.minutes:.0f} of {state.exercise.minutes}</td></tr>"
+            )
+        head = "<tr><th></th><th>exercise</th><th>points</th><th>tries</th><th>minutes</th></tr>"
+        table = f"<table>{head}{''.join(rows)}</table><p>{html.escape(self.summary)}</p>"
+        return {"text/html": table, "text/plain": repr(self)}
+
+
+def reset() -> Path | None:
+    """Begin again: the file is put aside under a new name, which is returned (None where there was none)."""
+    if not file().exists():
+        return None
+    aside = file().with_name(f"progress-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl")
+    file().rename(aside)
+    return aside

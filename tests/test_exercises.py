@@ -1,0 +1,236 @@
+"""The exercises: every typical wrong answer is caught with the sentence meant for it, and every right one passes.
+
+The answers stand in `tests/answers/`, written independently of the references, one module per notebook.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from course import exercises
+from course.check import check
+from course.exercise import PRELUDE, PUBLIC_SEED, Raised, call, difference, judge
+
+ANSWERS = Path(__file__).parent / "answers"
+EVERY = list(exercises.everything().values())
+SEEDS = (PUBLIC_SEED, *range(25))
+
+
+def answers_to(notebook: str) -> ModuleType:
+    """The module with answers to a notebook's exercises."""
+    topic = exercises.TOPICS[notebook]
+    spec = importlib.util.spec_from_file_location(f"answers_{topic}", ANSWERS / f"{topic}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+RIGHT: dict[str, list[str]] = {}
+WRONG: dict[str, list[tuple[str, str]]] = {}
+for _notebook in exercises.TOPICS:
+    RIGHT |= answers_to(_notebook).RIGHT
+    WRONG |= answers_to(_notebook).WRONG
+
+
+def function_of(exercise: Any, source: str) -> Any:
+    """Run an answer's source as a notebook would, after the answers that it may use; returns its function."""
+    names: dict[str, Any] = {"__name__": "answer"}
+    exec(PRELUDE, names)
+    for other in exercise.uses:
+        exec(RIGHT[other][0], names)
+    exec(compile(source, exercise.id, "exec"), names)
+    return names[exercise.entry]
+
+
+right = [pytest.param(e, s, id=f"{e.id}-{n}") for e in EVERY for n, s in enumerate(RIGHT.get(e.id, ()))]
+wrong = [pytest.param(e, *w, id=f"{e.id}-{n}") for e in EVERY for n, w in enumerate(WRONG.get(e.id, ()))]
+each = pytest.mark.parametrize("exercise", EVERY, ids=lambda exercise: exercise.id)
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path))
+
+
+@each
+def test_an_exercise_has_two_right_and_four_wrong_answers(exercise):
+    assert len(RIGHT.get(exercise.id, ())) >= 2, "two right answers, written independently"
+    assert len(WRONG.get(exercise.id, ())) >= 4, "four typical wrong answers"
+
+
+@pytest.mark.parametrize(("exercise", "source"), right)
+def test_a_right_answer_passes_whatever_the_seed(exercise, source):
+    function = function_of(exercise, source)
+    for seed in SEEDS:
+        cases = exercise.draw(seed)
+        verdict = judge(exercise, cases, exercise.expected(cases), [call(function, case) for case in cases])
+        assert verdict.passed, f"seed {seed}: {verdict.message} ({verdict.where})"
+
+
+@pytest.mark.parametrize(("exercise", "source", "says"), wrong)
+def test_a_wrong_answer_is_caught_with_its_sentence(exercise, source, says):
+    function = function_of(exercise, source)
+    for seed in SEEDS:
+        cases = exercise.draw(seed)
+        verdict = judge(exercise, cases, exercise.expected(cases), [call(function, case) for case in cases])
+        assert not verdict.passed, f"seed {seed} lets it pass"
+        assert says in f"{verdict.message} {verdict.category}", f"seed {seed}: {verdict.message}"
+
+
+@each
+def test_the_reference_and_every_mistake_are_told_apart_by_every_seed(exercise):
+    for seed in SEEDS:
+        cases = exercise.draw(seed)
+        expected = exercise.expected(cases)
+        assert judge(exercise, cases, expected, expected).passed
+        for mistake in exercise.mistakes:
+            made = [call(mistake.computes, case) for case in cases]
+            verdict = judge(exercise, cases, expected, made)
+            assert not verdict.passed, f"seed {seed} does not show: {mistake.says}"
+
+
+@each
+def test_cases_hang_on_the_seed_alone_and_differ_between_seeds(exercise):
+    first, again, other = exercise.draw(1), exercise.draw(1), exercise.draw(2)
+    assert difference(first, again, 0.0) is None
+    assert len(first) == len(other) >= 2
+    assert difference(first, other, 0.0) is not None, "an answer could know the cases by heart"
+
+
+@each
+def test_a_constant_never_passes(exercise):
+    cases = exercise.draw(PUBLIC_SEED)
+    expected = exercise.expected(cases)
+    for constant in (None, 0, 0.0, 1, True, "", [], torch.zeros(3), expected[0]):
+        assert not judge(exercise, cases, expected, [constant] * len(cases)).passed, constant
+
+
+@each
+def test_check_is_quick_and_says_not_attempted(exercise):
+    names: dict[str, Any] = {}
+    exec(f"def {exercise.entry}(*args, **kwargs): raise NotImplementedError", names)
+    started = time.perf_counter()
+    empty = check(names[exercise.entry])
+    assert empty.verdict.status == "not attempted"
+    feedback = check(function_of(exercise, RIGHT[exercise.id][0]))
+    assert feedback.passed, repr(feedback)
+    assert time.perf_counter() - started < 2.0, "two checks, one second each at the most"
+
+
+@each
+def test_an_exercise_is_described(exercise):
+    assert exercise.title and exercise.minutes >= 3
+    assert exercise.id.split("-")[0].isdigit() and exercise.id.lower() == exercise.id
+    for other in exercise.uses:
+        assert list(exercises.everything()).index(other) < list(exercises.everything()).index(exercise.id)
+
+
+@pytest.mark.parametrize("notebook", exercises.TOPICS)
+def test_a_notebook_has_five_exercises_from_warm_up_to_hard(notebook):
+    found = exercises.of(notebook)
+    assert len(found) >= 5
+    assert {"warm-up", "hard"} <= {exercise.level for exercise in found}
+
+
+# --- judging and check ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "category"),
+    [
+        (torch.zeros(2), torch.zeros(3), "another shape"),
+        (torch.zeros(2), [0.0, 0.0], "another type"),
+        (torch.zeros(2), torch.tensor([0.0, torch.nan]), "not a finite number"),
+        (torch.zeros(2), torch.tensor([0.0, 1.0]), "another value"),
+        (torch.zeros(2) > 0, torch.zeros(2), "another dtype"),
+        ([1, 2], [1], "another length"),
+        ([1, [2]], [1, [3]], "another value"),
+        ({"a": 1}, {"b": 1}, "another type"),
+        (1.0, float("nan"), "not a finite number"),
+        (1, True, "another type"),
+        (True, 1, "another type"),
+        ("a", "b", "another value"),
+        (None, 0, "another type"),
+    ],
+)
+def test_a_difference_has_a_name(expected, got, category):
+    found = difference(expected, got)
+    assert found is not None and found[0] == category
+
+
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        (torch.ones(2), torch.ones(2, dtype=torch.float64)),
+        (1.0, torch.tensor(1.0)),
+        (torch.tensor(2.0), 2.0),
+        ([1, 2], (1, 2)),
+        (torch.tensor([-torch.inf]), torch.tensor([-torch.inf])),
+        (1000.0, 1000.05),
+    ],
+)
+def test_what_does_not_matter_is_no_difference(expected, got):
+    assert difference(expected, got) is None
+
+
+class AlwaysEqual(float):
+    """Claims to be whatever is expected."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = float.__hash__
+
+
+def test_an_error_in_an_answer_is_told_with_its_line():
+    exercise = exercises.find("causal_mask")
+    function = function_of(exercise, "def causal_mask(T):\n    x = 1\n    return torch.onse(T, T)")
+    feedback = check(function)
+    assert feedback.verdict.status == "raised"
+    assert "AttributeError, line 3" in repr(feedback)
+
+
+def test_check_says_what_to_do_with_something_else():
+    with pytest.raises(TypeError, match="Give the function itself"):
+        check(torch.ones(2))  # type: ignore[arg-type]
+    with pytest.raises(KeyError, match="Did you mean causal_mask"):
+        check(function_of(exercises.find("causal_mask"), "def causal_masc(T): ...\ncausal_mask = causal_masc"))
+
+
+def test_an_answer_cannot_spoil_its_case_nor_the_notebooks_chance():
+    exercise = exercises.find("attention_weights")
+    source = (
+        "def attention_weights(q, k):\n    torch.manual_seed(1)\n    q.zero_()\n    return torch.zeros(len(q), len(k))"
+    )
+    torch.manual_seed(0)
+    wanted = torch.rand(1)
+    torch.manual_seed(0)
+    feedback = check(function_of(exercise, source))
+    assert not feedback.passed
+    assert torch.equal(torch.rand(1), wanted)
+    assert "0.0, 0.0" not in feedback.verdict.where
+
+
+def test_feedback_is_the_same_as_text_and_as_html():
+    exercise = exercises.find("causal_mask")
+    feedback = check(function_of(exercise, WRONG["02-causal-mask"][0][0]))
+    shown = feedback._repr_mimebundle_()
+    for part in ("tril, not triu", "T = 4", "of 3 cases right"):
+        assert part in shown["text/plain"] and part in shown["text/html"]
+    assert shown["text/html"].count("<svg") == 2, "expected and yours, side by side"
+    for number in (1, 2, 3):
+        assert f"Hint {number}" in shown["text/plain"] and f"Hint {number} of 3" in shown["text/html"]
+    first, second = (shown["text/html"].index(f"Hint {n} of 3") for n in (1, 2))
+    assert "</details>" not in shown["text/html"][first:second], "the second hint lies inside the first"
+
+
+def test_raised_is_never_a_value():
+    assert difference(1.0, Raised("ValueError")) is not None

@@ -3,7 +3,7 @@
 PYTHON ?= $(firstword $(wildcard .venv/bin/python .venv/Scripts/python.exe) python3)
 UV ?= uv
 
-.PHONY: help test lint format notebooks look artifacts lock
+.PHONY: help test lint format notebooks solutions exercises look artifacts lock
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
@@ -19,6 +19,12 @@ format:         ## put every file into the one format
 
 notebooks:      ## run the notebooks in chain order and write their outputs back
 	$(PYTHON) tools/notebooks.py $(ONLY)
+
+solutions:      ## run the solution notebooks and write their outputs back
+	$(PYTHON) tools/notebooks.py --folder solutions $(ONLY)
+
+exercises:      ## make exercises/ from solutions/
+	$(PYTHON) tools/exercises.py
 
 look:           ## photograph the notebooks in JupyterLab, into build/look
 	$(PYTHON) tools/look.py $(ONLY)

@@ -23,7 +23,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+ROOT = Path(__file__).resolve().parent.parent
 CELL_LIMIT = 900  # seconds
 
 
@@ -129,9 +129,10 @@ def main() -> int:
     """Run the notebooks that the command line names by their beginnings, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="beginnings of file names, such as 04 (default: all)")
+    parser.add_argument("--folder", default="notebooks", help="notebooks or solutions (default: notebooks)")
     parser.add_argument("--home", help="an artifact folder to go on with (default: a fresh one)")
     asked = parser.parse_args()
-    paths = sorted(NOTEBOOKS.glob("*.ipynb"))
+    paths = sorted((ROOT / asked.folder).glob("*.ipynb"))
     unknown = [name for name in asked.names if not any(path.name.startswith(name) for path in paths)]
     if unknown:
         parser.error(f"no notebook begins with {', '.join(unknown)}; there are {', '.join(p.stem for p in paths)}")

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from course import exercises, progress
-from course.exercise import PUBLIC_SEED, Exercise, Raised, Verdict, call, difference, judge
+from course.exercise import PUBLIC_SEED, Exercise, Verdict, difference, judge
+from course.plain import Raised, call
 
 GREEN, RED, GREY = "#009E73", "#D55E00", "#666666"  # as in `plots`; told apart by their signs, too
 SIGNS = {"passed": ("✓", GREEN), "failed": ("✗", RED), "raised": ("✗", RED), "not attempted": ("○", GREY)}

@@ -3,6 +3,8 @@
     course build          train every model of the chain; Ctrl-C and the same command go on later
     course chat           talk to the assistant (or to an earlier stage: course chat base)
     course status         which models there are, and which are out of date
+    course progress       the exercises: what is passed, and what to do next
+    course grade          judge a folder of submitted exercise notebooks
     course doctor         is the environment sound?
 
 An error is one sentence on the error stream and the exit code 1; with --debug also where it happened.
@@ -199,6 +201,73 @@ def status() -> None:
             click.echo(f"{'':<19} {row.todo}")
         if row.unfinished:
             click.echo(f"{'':<19} A training of it was interrupted; `course build {row.kind}` goes on with it.")
+
+
+# --- exercises ----------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option("--reset", is_flag=True, help="Begin again; what was noted so far is put aside, not deleted.")
+@debug_option
+def progress(reset: bool) -> None:
+    """Show the exercises: attempted, passed, minutes, and what to do next."""
+    from course import progress as notes
+
+    if reset:
+        aside = notes.reset()
+        click.echo(f"What was noted so far is in {aside}." if aside else "Nothing was noted so far.")
+    click.echo(repr(notes.Panel()))
+
+
+@main.command()
+@click.argument("submissions", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the results.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Judges side by side.")
+@click.option("--sandbox", default="bubblewrap", show_default=True, type=click.Choice(["bubblewrap", "process"]),
+              help="The weakest sandbox allowed.")  # fmt: skip
+@click.option("--dask", metavar="ADDRESS", help="Judge on a Dask cluster, such as tcp://10.0.0.1:8786.")
+@click.option("--title", default="course", show_default=True, help="The assignment's name in the reports.")
+@debug_option
+def grade(submissions: Path, out: Path, workers: int, sandbox: str, dask: str | None, title: str) -> None:
+    """Judge the submitted exercise notebooks in the folder SUBMISSIONS.
+
+    Writes OUT/report.html, OUT/results.csv, and OUT/exports for nbgrader, Canvas, Moodle and Gradescope. Keep
+    OUT/secret.key to yourself: the hidden cases are drawn from it. Run it again at any time: what is judged stays.
+    """
+    from tqdm import tqdm
+
+    from course.grading import report
+    from course.grading.grade import grade as judge_all
+    from course.grading.sandbox import SandboxError
+
+    client = None
+    if dask is not None:
+        try:
+            from distributed import Client
+        except ImportError:
+            raise click.ClickException("--dask needs the package distributed: pip install distributed") from None
+        client = Client(dask)
+    with tqdm(desc="answers", unit="", disable=None, leave=False) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        try:
+            executor = client.get_executor() if client is not None else None
+            handed_in, results = judge_all(submissions, out, workers, sandbox, executor, show)
+        except SandboxError as error:
+            raise click.ClickException(str(error)) from None
+        finally:
+            if client is not None:
+                client.close()
+    book = report.write(out, handed_in, results, title)
+    broken = [submission for submission in handed_in if submission.error]
+    for submission in broken:
+        click.echo(f"{submission.file}: {submission.error}", err=True)
+    click.echo(
+        f"{len(book.learners)} learners, {len(results)} answers, {len(broken)} files with errors: {out / 'report.html'}"
+    )
 
 
 class Finding(NamedTuple):

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course.plain import Raised, call
 from course.runtime import generator
 
 LEVELS = ("warm-up", "medium", "hard")
@@ -94,15 +95,6 @@ class Exercise:
 
 
 @dataclass(frozen=True)
-class Raised:
-    """Instead of a result: the function raised. line: of the answer's own source, 0 where unknown."""
-
-    kind: str
-    message: str = ""
-    line: int = 0
-
-
-@dataclass(frozen=True)
 class Verdict:
     """The judgement of an answer.
 
@@ -121,19 +113,6 @@ class Verdict:
     def passed(self) -> bool:
         """Every case is right."""
         return self.status == "passed"
-
-
-def call(function: Callable[..., Any], case: Mapping[str, Any]) -> Any:
-    """What the function returns for a case, or how it raised. It gets copies: it cannot spoil the case."""
-    try:
-        return function(**copy.deepcopy(dict(case)))
-    except Exception as error:
-        line, trace = 0, error.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == getattr(function, "__code__", call.__code__).co_filename:
-                line = trace.tb_lineno
-            trace = trace.tb_next
-        return Raised(type(error).__name__, str(error), line)
 
 
 def judge(

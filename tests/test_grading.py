@@ -1,0 +1,428 @@
+"""Grading a class: every file gets its due, whatever is wrong with it; nothing is lost, nothing is judged twice."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+
+from course import exercises
+from course.cli import main
+from course.grading import extract, grade, report
+from course.grading.grade import Result, read_log
+from course.grading.sandbox import Sandbox, SandboxError, bubblewrap
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOK = "02_attention"
+EXERCISES = exercises.of(NOTEBOOK)
+POSSIBLE = sum(exercise.points for exercise in EXERCISES)
+RELEASED = nbformat.read(ROOT / "exercises" / f"{NOTEBOOK}.ipynb", as_version=4)
+SOLVED = nbformat.read(ROOT / "solutions" / f"{NOTEBOOK}.ipynb", as_version=4)
+
+
+def solved(**changes: str) -> Any:
+    """The notebook with every answer right, but those named by their function, which get another source."""
+    notebook = copy.deepcopy(SOLVED)
+    for cell in notebook.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        entry = next((e.entry for e in EXERCISES if e.id == name), None)
+        if entry in changes:
+            cell.source = changes[entry]
+    return notebook
+
+
+def hand_in(folder: Path, name: str, notebook: Any) -> Path:
+    """Write a submission."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+def results_of(results: list[Result], learner: str) -> dict[str, Result]:
+    return {result.exercise: result for result in results if result.learner == learner}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> tuple[Path, Path]:
+    """Folders for submissions and results."""
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in", tmp_path / "out"
+
+
+# The many heads call the mask: with a wrong one, they are wrong, too.
+LOST = sum(e.points for e in EXERCISES if e.id == "02-causal-mask" or "02-causal-mask" in e.uses)
+UPSIDE_DOWN = "def causal_mask(T):\n    return torch.ones(T, T, dtype=torch.bool).triu()"
+
+
+def test_right_and_wrong_and_missing_answers_get_their_points(place):
+    folder, out = place
+    hand_in(folder, "aiko.ipynb", solved())
+    hand_in(folder, "ben.ipynb", solved(causal_mask=UPSIDE_DOWN))
+    hand_in(folder, "carol.ipynb", RELEASED)
+    hand_in(folder, "dan.ipynb", solved(multi_head="def multi_head(:", attention="1 / 0"))
+    without = solved()
+    without.cells = [c for c in without.cells if c.metadata.get("nbgrader", {}).get("grade_id") != "02-attention"]
+    hand_in(folder, "eve.ipynb", without)
+    handed_in, results = grade.grade(folder, out)
+    assert [submission.error for submission in handed_in] == [""] * 5
+    points = Counter()
+    for result in results:
+        points[result.learner] += result.points
+    assert points["aiko"] == POSSIBLE
+    assert {r.status for r in results_of(results, "carol").values()} == {"not attempted"}
+    ben = results_of(results, "ben")
+    assert ben["02-causal-mask"].status == "failed" and "tril, not triu" in ben["02-causal-mask"].category
+    assert ben["02-attention"].status == "passed"
+    dan = results_of(results, "dan")
+    assert dan["02-multi-head"].category == "raised SyntaxError"
+    assert dan["02-attention"].category == "raised ZeroDivisionError"
+    assert dan["02-causal-mask"].status == dan["02-leaky-attention"].status == "passed"
+    eve = results_of(results, "eve")
+    assert eve["02-attention"].status == "raised" and eve["02-attention"].points == 0
+    assert all(result.level == "bubblewrap" for result in results)
+
+
+def test_an_answer_may_use_earlier_ones_and_nothing_else_of_the_notebook(place):
+    folder, out = place
+    own = "def multi_head(x, w_qkv, w_out, n_head):\n    return helper(x, w_qkv, w_out, n_head)"
+    notebook = solved(multi_head=own)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("def helper(*a): ..."))
+    hand_in(folder, "aiko.ipynb", notebook)
+    hand_in(folder, "ben.ipynb", solved())
+    _, results = grade.grade(folder, out)
+    assert results_of(results, "aiko")["02-multi-head"].category == "raised NameError"
+    assert results_of(results, "ben")["02-multi-head"].status == "passed", "its solution calls attention, causal_mask"
+
+
+def bad_files(folder: Path) -> dict[str, str]:
+    """Write files that are no good; name -> part of what must be said."""
+    text = nbformat.writes(solved())
+    (folder / "a broken one.ipynb").write_text(text[: len(text) // 2])
+    (folder / "empty.ipynb").write_text("")
+    (folder / "空の 名前.ipynb").write_text("{}")
+    (folder / "latin.ipynb").write_bytes(b'{"cells": "\xe9"}')
+    (folder / "list.ipynb").write_text("[1, 2]")
+    (folder / "deep.ipynb").write_text("[" * 200_000)
+    (folder / "digits.ipynb").write_text('{"cells": ' + "9" * 10_000 + "}")
+    (folder / "old.ipynb").write_text(json.dumps({"nbformat": 3, "cells": []}))
+    (folder / "r.ipynb").write_text(
+        json.dumps({"nbformat": 4, "cells": [], "metadata": {"kernelspec": {"language": "R"}}})
+    )
+    (folder / "strange.ipynb").write_text(json.dumps({"nbformat": 4, "cells": [1, None, {"metadata": 3}, []]}))
+    without = solved()
+    for cell in without.cells:
+        cell.metadata.pop("nbgrader", None)
+    hand_in(folder, "without ids.ipynb", without)
+    with (folder / "huge.ipynb").open("wb") as file:
+        file.truncate(200_000_000)
+    (folder / "link.ipynb").symlink_to("/etc/passwd")
+    (folder / "loop.ipynb").symlink_to(folder / "loop.ipynb")
+    os.mkfifo(folder / "pipe.ipynb")
+    (folder / "folder.ipynb").mkdir()
+    return {
+        "a broken one.ipynb": "Was it broken off",
+        "empty.ipynb": "empty",
+        "空の 名前.ipynb": "no list of cells",
+        "latin.ipynb": "not UTF-8",
+        "list.ipynb": "no list of cells",
+        "deep.ipynb": "nested too deeply",
+        "digits.ipynb": "endless number",
+        "old.ipynb": "format 3",
+        "r.ipynb": "written in R",
+        "strange.ipynb": "No answer cell",
+        "without ids.ipynb": "No answer cell",
+        "huge.ipynb": "200 MB",
+        "link.ipynb": "a link",
+        "loop.ipynb": "a link",
+        "pipe.ipynb": "no regular file",
+        "folder.ipynb": "no regular file",
+    }
+
+
+def test_bad_files_get_a_sentence_each_and_the_batch_goes_on(place):
+    folder, out = place
+    expected = bad_files(folder)
+    good = hand_in(folder, "zoe.ipynb", solved())
+    before = good.read_bytes()
+    started = time.perf_counter()
+    ran = CliRunner().invoke(main, ["grade", str(folder), "--out", str(out)])
+    assert ran.exit_code == 0, ran.output
+    assert time.perf_counter() - started < 60
+    submissions = {submission.file: submission for submission in extract.submissions(folder)}
+    for name, sentence in expected.items():
+        assert sentence in submissions[name].error, (name, submissions[name].error)
+        assert f"{name}: " in ran.output
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert all(sentence in page for sentence in expected.values())
+    assert sum(r.points for r in read_log(out / "results.jsonl") if r.learner == "zoe") == POSSIBLE
+    assert good.read_bytes() == before, "a learner's file is never changed"
+
+
+def test_a_second_cell_with_the_same_id_is_named_and_the_first_counts(place):
+    folder, out = place
+    notebook = solved()
+    answer = next(c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == "02-causal-mask")
+    second = copy.deepcopy(answer)
+    second.id, second.source = "second", UPSIDE_DOWN
+    notebook.cells.append(second)
+    hand_in(folder, "aiko.ipynb", notebook)
+    (submission,), results = grade.grade(folder, out)
+    assert "second cell with the id 02-causal-mask" in submission.remarks[0]
+    assert results_of(results, "aiko")["02-causal-mask"].status == "passed"
+
+
+def test_tags_outputs_and_test_cells_of_the_submission_are_ignored(place):
+    folder, out = place
+    notebook = solved(causal_mask=UPSIDE_DOWN)
+    for cell in notebook.cells:
+        cell.metadata["tags"] = ["skip-execution", "raises-exception", "solution"]
+        if "grade_id" in cell.metadata.get("nbgrader", {}):
+            cell.metadata.nbgrader["points"] = 999
+        if cell.cell_type == "code" and cell.source.startswith("check("):
+            cell.source = "print('passed')"
+    hand_in(folder, "aiko.ipynb", notebook)
+    _, results = grade.grade(folder, out)
+    assert results_of(results, "aiko")["02-causal-mask"].points == 0
+    assert sum(result.points for result in results) == POSSIBLE - LOST
+
+
+def test_two_files_of_one_learner(place):
+    folder, out = place
+    hand_in(folder, "aiko/first.ipynb", solved())
+    hand_in(folder, "aiko/second.ipynb", RELEASED)
+    handed_in, results = grade.grade(folder, out)
+    assert "twice" in handed_in[1].error and "first.ipynb counts" in handed_in[1].error
+    assert sum(result.points for result in results) == POSSIBLE
+
+
+@pytest.mark.parametrize(
+    ("file", "learner"),
+    [
+        ("aiko.ipynb", "aiko"),
+        ("aiko/02_attention.ipynb", "aiko"),
+        ("aiko/ps1/02_attention.ipynb", "aiko"),
+        ("02_attention_aiko.ipynb", "aiko"),
+        ("aiko-02_attention.ipynb", "aiko"),
+        ("02_attention.ipynb", "02_attention"),
+        ("山田 太郎.ipynb", "山田 太郎"),
+    ],
+)
+def test_whose_file_it_is(file, learner):
+    assert extract.learner_of(Path(file)) == learner
+
+
+def test_equal_answers_are_judged_once_and_a_second_run_judges_nothing(place, monkeypatch):
+    folder, out = place
+    for number in range(6):
+        hand_in(folder, f"learner {number}.ipynb", solved())
+    asked: list[int] = []
+    grade.grade(folder, out, progress=lambda done, total: asked.append(total))
+    assert set(asked) == {len(EXERCISES)}, "six equal notebooks are five answers"
+    log = out / "results.jsonl"
+    assert len(read_log(log)) == 6 * len(EXERCISES)
+    before = log.read_bytes()
+    hand_in(folder, "one more.ipynb", solved())
+    monkeypatch.setattr(grade, "judge_batch", None)  # nothing is left to judge
+    _, results = grade.grade(folder, out)
+    assert len(results) == 7 * len(EXERCISES)
+    assert log.read_bytes().startswith(before), "the log is only appended to"
+
+
+def test_a_changed_answer_is_judged_anew(place):
+    folder, out = place
+    hand_in(folder, "aiko.ipynb", solved(causal_mask=UPSIDE_DOWN))
+    grade.grade(folder, out)
+    hand_in(folder, "aiko.ipynb", solved())
+    _, results = grade.grade(folder, out)
+    assert sum(result.points for result in results) == POSSIBLE
+
+
+def test_killed_in_the_middle_and_started_again(place):
+    folder, out = place
+    for number in range(40):  # sources that differ, and take a little time
+        mask = f"torch.ones(T, T).tril() > {number / 100}"
+        slow = f"import time\ndef causal_mask(T):\n    time.sleep(0.02)\n    return {mask}"
+        hand_in(folder, f"{number}.ipynb", solved(causal_mask=slow))
+    program = f"from course.cli import main; main(['grade', {str(folder)!r}, '--out', {str(out)!r}])"
+    surroundings = {**os.environ, "PYTHONPATH": str(ROOT)}
+    log = out / "results.jsonl"
+    with subprocess.Popen([sys.executable, "-c", program], env=surroundings, start_new_session=True) as process:
+        deadline = time.monotonic() + 60
+        while len(read_log(log)) < 10 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    kept = read_log(log)
+    assert 10 <= len(kept) < 40 * len(EXERCISES), "it was killed in the middle"
+    with log.open("ab") as file:
+        file.write(b'{"learner": "0", "exer')  # a line that was being written
+    _, results = grade.grade(folder, out)
+    after = read_log(log)
+    assert after[: len(kept)] == kept, "no result is lost"
+    assert max(Counter(result.key for result in after).values()) == 1, "none is judged twice"
+    assert len(results) == 40 * len(EXERCISES) and all(result.status == "passed" for result in results)
+
+
+def test_the_secret_is_kept_to_the_teacher_and_decides_the_cases(place, tmp_path):
+    _, out = place
+    out.mkdir()
+    secret = grade.secret_of(out)
+    assert grade.secret_of(out) == secret and len(secret) == 32
+    assert (out / "secret.key").stat().st_mode & 0o077 == 0
+    assert grade.seed_of(secret, "02-attention") != grade.seed_of(b"another", "02-attention")
+    assert grade.seed_of(secret, "02-attention") != grade.seed_of(secret, "02-multi-head")
+    (out / "secret.key").write_bytes(b"short")
+    with pytest.raises(ValueError, match="16 or more"):
+        grade.secret_of(out)
+
+
+def test_without_the_strongest_sandbox_grading_is_refused(place, monkeypatch):
+    folder, out = place
+    hand_in(folder, "aiko.ipynb", solved())
+    monkeypatch.setattr("course.grading.sandbox.bubblewrap", lambda: None)
+    with pytest.raises(SandboxError, match="Install bubblewrap"):
+        grade.grade(folder, out)
+    ran = CliRunner().invoke(main, ["grade", str(folder), "--out", str(out)])
+    assert ran.exit_code == 1 and "Install bubblewrap" in ran.output
+    with pytest.raises(SandboxError, match="bubblewrap is missing"):
+        Sandbox("bubblewrap")
+
+
+def test_the_weaker_sandbox_judges_too_and_is_named(monkeypatch):
+    source = "def causal_mask(T):\n    return torch.ones(T, T, dtype=torch.bool).tril()"
+    monkeypatch.setattr(grade, "_sandboxes", {})
+    verdict = grade.judge_job(grade.Job("02-causal-mask", (source,)), b"a secret of sixteen", "process")
+    for sandbox in grade._sandboxes.values():
+        sandbox.close()
+    assert verdict["status"] == "passed"
+
+
+def test_bubblewrap_is_found():
+    assert bubblewrap() is not None
+
+
+# --- reports --------------------------------------------------------------------------------------------------------
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory) -> tuple[Path, report.Book]:
+    folder, out = tmp_path_factory.mktemp("in"), tmp_path_factory.mktemp("out")
+    hand_in(folder, "aiko.ipynb", solved())
+    hand_in(folder, "ben.ipynb", solved(causal_mask=UPSIDE_DOWN))
+    hand_in(folder, "carl.ipynb", solved(causal_mask=UPSIDE_DOWN + "\n"))
+    hand_in(folder, "=cmd().ipynb", RELEASED)
+    hand_in(folder, "<script>alert(1)<／script>.ipynb", RELEASED)
+    (folder / "山田.ipynb").write_text("{}")
+    handed_in, results = grade.grade(folder, out)
+    return out, report.write(out, handed_in, results, "Week 2")
+
+
+def test_the_page_shows_learners_exercises_and_common_mistakes(reported):
+    page = (reported[0] / "report.html").read_text(encoding="utf-8")
+    assert "Week 2: 6 learners" in page
+    assert "2 × Your mask lets position t see t + 1" in page
+    assert "山田" in page and "no list of cells" in page
+    assert "<script>" not in page
+    assert page.startswith("<!DOCTYPE html>") and 'lang="en"' in page
+
+
+def test_the_tables_say_the_same_as_the_log(reported):
+    out, _ = reported
+    table = [row for row in rows(out / "results.csv") if row["status"] != "remark"]
+    log = read_log(out / "results.jsonl")
+    assert sum(int(row["points"]) for row in table) == sum(result.points for result in log)
+    nbgrader = {row["student_id"]: row for row in rows(out / "exports" / "nbgrader.csv")}
+    assert float(nbgrader["aiko"]["score"]) == float(nbgrader["aiko"]["max_score"]) == POSSIBLE
+    canvas = {row["Student"]: row["Week 2"] for row in rows(out / "exports" / "canvas.csv")}
+    moodle = {row["ID number"]: row["Grade"] for row in rows(out / "exports" / "moodle.csv")}
+    assert canvas["ben"] == moodle["ben"] == str(POSSIBLE - LOST)
+    assert canvas["    Points Possible"] == str(POSSIBLE)
+    assert canvas["山田"] == "0"
+    gradescope = json.loads((out / "exports" / "gradescope" / "ben.json").read_text(encoding="utf-8"))
+    assert gradescope["score"] == POSSIBLE - LOST
+    assert sum(test["max_score"] for test in gradescope["tests"]) == POSSIBLE
+
+
+def test_a_name_is_never_a_formula(reported):
+    for path in (reported[0] / "results.csv", *(reported[0] / "exports").glob("*.csv")):
+        for row in csv.reader(path.open(encoding="utf-8-sig", newline="")):
+            assert not [value for value in row if value[:1] in ("=", "+", "-", "@")], path.name
+
+
+def test_no_value_of_a_case_leaves_the_grader(reported):
+    out, _ = reported
+    for path in (out / "results.jsonl", out / "results.csv", out / "report.html"):
+        text = path.read_text(encoding="utf-8")
+        assert "expected is" not in text and "tensor" not in text.replace("a tensor", ""), path.name
+
+
+# --- the systems around ---------------------------------------------------------------------------------------------
+
+
+def test_the_same_batches_run_on_a_dask_cluster(place):
+    from distributed import Client, LocalCluster
+
+    folder, out = place
+    for number in range(4):
+        source = f"def causal_mask(T):\n    return torch.ones(T, T).tril() > {number / 100}"
+        hand_in(folder, f"{number}.ipynb", solved(causal_mask=source))
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        _, results = grade.grade(folder, out, executor=client.get_executor())
+    assert len(results) == 4 * len(EXERCISES) and {result.status for result in results} == {"passed"}
+
+
+def test_nbgraders_own_tools_work_with_our_judge(tmp_path):
+    course = tmp_path / "course"
+    (course / "source" / "ps1").mkdir(parents=True)
+    (course / "nbgrader_config.py").write_text(
+        "from course.grading.nbgrader_plugin import configure\n"
+        "c = get_config()\nconfigure(c)\n"
+        'c.CourseDirectory.course_id = "chatgpt"\n'
+        f"c.CourseJudge.secret_folder = {str(tmp_path)!r}\n"
+    )
+    nbformat.write(SOLVED, course / "source" / "ps1" / f"{NOTEBOOK}.ipynb")
+    surroundings = {**os.environ, "PYTHONPATH": str(ROOT), "JUPYTER_CONFIG_DIR": str(tmp_path / "jupyter")}
+    surroundings["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # it calls alembic
+
+    def nbgrader(*arguments: str) -> str:
+        command = [sys.executable, "-W", "ignore", "-m", "nbgrader", *arguments]
+        done = subprocess.run(command, cwd=course, env=surroundings, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stderr
+
+    nbgrader("generate_assignment", "ps1")
+    released = nbformat.read(course / "release" / "ps1" / f"{NOTEBOOK}.ipynb", as_version=4)
+    assert "NotImplementedError" in str(released) and "BEGIN SOLUTION" not in str(released)
+    assert not [cell for cell in released.cells if "The idea." in cell.source], "explanations stay with the teacher"
+    canary = tmp_path / "executed"
+    harm = f"open({str(canary)!r}, 'w')"
+    hand_in(course, f"submitted/aiko/ps1/{NOTEBOOK}.ipynb", solved())
+    hand_in(course, f"submitted/ben/ps1/{NOTEBOOK}.ipynb", solved(causal_mask=UPSIDE_DOWN, attention=harm))
+    nbgrader("autograde", "ps1")
+    assert not canary.exists(), "a learner's cell ran outside the sandbox"
+    nbgrader("generate_feedback", "ps1")
+    assert "tril, not triu" in (course / "feedback" / "ben" / "ps1" / f"{NOTEBOOK}.html").read_text(encoding="utf-8")
+    nbgrader("export")
+    scores = {row["student_id"]: row for row in rows(course / "grades.csv")}
+    assert float(scores["aiko"]["score"]) == float(scores["aiko"]["max_score"]) == POSSIBLE
+    assert 0 < float(scores["ben"]["score"]) < POSSIBLE

@@ -39,4 +39,8 @@ lock:           ## choose the exact versions again, within the bounds of pyproje
 	    --upgrade --no-annotate --no-header --no-emit-index-url --quiet -o build-lock.txt
 	( echo '# Exact versions for Linux, macOS and Windows, made by `make lock`; the bounds are in pyproject.toml.' ; \
 	  grep -vE '^(nvidia-|cuda-|triton=)' build-lock.txt ) > requirements.lock
+	$(UV) pip compile pyproject.toml --extra test --extra grading --universal --python-version 3.11 \
+	    --fork-strategy fewest -c requirements.lock --no-annotate --no-header --no-emit-index-url --quiet -o build-lock.txt
+	( echo '# What grading needs beyond requirements.lock, made by `make lock`.' ; \
+	  grep -vE '^(nvidia-|cuda-|triton=)' build-lock.txt | grep -vxFf requirements.lock ) > requirements-grading.lock
 	rm build-lock.txt

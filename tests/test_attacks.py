@@ -23,6 +23,7 @@ from course.grading.grade import Job, judge_job
 from course.grading.sandbox import Sandbox, best_level
 from course.plain import MAX_BYTES, Raised, from_bytes, to_bytes
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="answers are judged on Linux only")
 SECRET = b"known to the teacher alone, 32 by"
 HONEST = "def causal_mask(T):\n    return torch.ones(T, T, dtype=torch.bool).tril()\n"
 WRONG = "torch.zeros(T, T, dtype=torch.bool)"

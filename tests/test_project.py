@@ -19,12 +19,17 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCK = [
-    Requirement(line)
-    for line in (ROOT / "requirements.lock").read_text().splitlines()
-    if line.strip() and not line.startswith("#")
-]
-BOUNDS = [Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def lines_of(lock: str) -> list[Requirement]:
+    """The requirements in a lock file."""
+    lines = (ROOT / lock).read_text().splitlines()
+    return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
+
+
+LOCK, GRADING = lines_of("requirements.lock"), lines_of("requirements-grading.lock")
+BOUNDS = [Requirement(text) for text in PROJECT["dependencies"] + EXTRAS["test"]]
 SYSTEMS = {
     "Linux": {
         "sys_platform": "linux",
@@ -75,6 +80,19 @@ def test_the_lock_holds_every_dependency_within_its_bounds(system, python):
         version = versions.get(canonicalize_name(bound.name))
         assert version is not None, f"{bound.name} is missing in requirements.lock: run `make lock`"
         assert version in bound.specifier, f"the lock's {bound.name} {version} leaves {bound}: run `make lock`"
+
+
+def test_what_grading_needs_is_locked_beside_it_and_installed():
+    versions = {canonicalize_name(line.name): next(iter(line.specifier)) for line in GRADING}
+    for line in LOCK:  # a package of other systems may be needed on all of them here: then in the same version
+        same = versions.get(canonicalize_name(line.name), next(iter(line.specifier)))
+        assert same.version in line.specifier, f"{line.name} has two versions: run `make lock`"
+    for text in EXTRAS["grading"]:
+        bound = Requirement(text)
+        assert versions[canonicalize_name(bound.name)].version in bound.specifier, f"{bound}: run `make lock`"
+    for line in GRADING:
+        if line.marker is None or line.marker.evaluate():
+            assert Version(metadata.version(line.name)).public in line.specifier, f"{line}: python3 start.py test"
 
 
 def test_the_lock_leaves_torchs_gpu_packages_to_torch():

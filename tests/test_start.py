@@ -66,7 +66,8 @@ def make_course(folder: Path) -> Path:
         wheel.writestr("tools-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tools\nVersion: 1\n")
         wheel.writestr("tools-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr("tools-1.dist-info/RECORD", "")
-    (folder / "requirements.lock").write_text("./tools-1-py3-none-any.whl\n")
+    for lock in ("requirements.lock", "requirements-grading.lock"):
+        (folder / lock).write_text("./tools-1-py3-none-any.whl\n")
     (folder / "pyproject.toml").write_text(PROJECT)
     (folder / "backend.py").write_text(BACKEND)
     return folder

@@ -1,0 +1,155 @@
+"""A training step beside a GPT-2-style loop with transformers, and what of the processor's power it uses.
+
+python benchmarks/pretraining.py
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import click
+import torch
+from _timing import interleave, machine, quartiles, show
+from torch.profiler import ProfilerActivity, profile
+from transformers import GPT2Config, GPT2LMHeadModel
+from transformers.utils import logging
+
+from course import recipe, runtime
+from course.train import StepRecord, TokenBatches, TrainConfig, train
+from course.transformer import GPT, GPTConfig
+
+TARGET = 1.5
+GROUPS = {  # what a profiled operation belongs to, by a part of its name; the first that fits
+    "matrix products": ("addmm", "::mm", "bmm", "linear", "mkldnn"),
+    "attention": ("attention",),
+    "cross-entropy": ("log_softmax", "nll_loss", "cross_entropy"),
+    "normalisation and activation": ("layer_norm", "gelu", "softmax", "silu"),
+    "optimiser and clipping": ("adam", "foreach", "norm", "clip"),
+    "copies and casts": ("copy_", "::to", "cat", "contiguous", "clone", "stack"),
+    "embeddings": ("embedding", "index"),
+    "sums and products, element by element": ("::add", "::mul", "::sum", "::div", "fill_", "zero_"),
+}
+
+
+def steps_of(
+    model: GPT, batches: TokenBatches, config: TrainConfig
+) -> tuple[Iterator[StepRecord], Callable[[], StepRecord]]:
+    """The course's own loop, a step per call."""
+    records = train(model, batches, config, progress=False)
+    return records, lambda: next(records)
+
+
+def peer_step(config: GPTConfig, batches: TokenBatches, rate: float, bfloat16: bool) -> Callable[[], None]:
+    """A step as people write it with transformers: the model's own loss, AdamW, clipping."""
+    theirs = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=config.vocab_size,
+            n_positions=config.context_length,
+            n_embd=config.d_model,
+            n_layer=config.n_layer,
+            n_head=config.n_head,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+        )
+    ).train()
+    optimizer = torch.optim.AdamW(theirs.parameters(), lr=rate)
+    number = 0
+
+    def step() -> None:
+        nonlocal number
+        inputs, _ = batches[number]
+        number += 1
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+            loss = theirs(input_ids=inputs, labels=inputs).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()
+
+    return step
+
+
+def peak(dtype: torch.dtype, n: int = 2048, repeats: int = 5) -> float:
+    """The floating-point operations per second of a large matrix product, the best of some."""
+    a, b = torch.randn(n, n, dtype=dtype), torch.randn(n, n, dtype=dtype)
+    best = float("inf")
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - started)
+    return 2 * n**3 / best
+
+
+def operations(model: GPT, batch: int) -> float:
+    """Of one step's matrix products: 6 per weight and token, and 12 · n_layer · D · T for attention's two products.
+
+    Kaplan et al. 2020, arXiv:2001.08361, section 2.1; the embedding is looked up, but as the head it is multiplied.
+    """
+    config = model.config
+    tokens = batch * config.context_length
+    weights = model.n_parameters - config.context_length * config.d_model
+    return tokens * (6 * weights + 12 * config.n_layer * config.d_model * config.context_length)
+
+
+def breakdown(step: Callable[[], object], repeats: int = 5) -> None:
+    """Where a step's processor time goes."""
+    step()
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        for _ in range(repeats):
+            step()
+    shares: dict[str, float] = defaultdict(float)
+    for event in profiler.key_averages():
+        name = event.key.lower()
+        group = next((g for g, parts in GROUPS.items() if any(part in name for part in parts)), "the rest")
+        shares[group] += event.self_cpu_time_total
+    total = sum(shares.values())
+    for group, time_ in sorted(shares.items(), key=lambda pair: -pair[1]):
+        click.echo(f"  {group:40} {time_ / total:6.1%}")
+
+
+@click.command()
+@click.option("--repeats", default=15, show_default=True)
+def main(repeats: int) -> None:
+    """Time the steps in turns; then measure the peak and take a step apart."""
+    logging.set_verbosity_error()
+    threads = runtime.set_threads()
+    machine()
+    settings = recipe.BaseRecipe()
+    config, batch = settings.model, settings.batch_size
+    tokens = torch.randint(config.vocab_size, (400_000,), generator=runtime.generator(0))
+    batches = TokenBatches(tokens, batch, config.context_length)
+    rate = settings.training.learning_rate
+    ours, plain = (GPT(config, runtime.generator(0)) for _ in range(2))
+    records, course = steps_of(ours, batches, settings.training)
+    plain_records, course_float32 = steps_of(plain, batches, replace(settings.training, precision="float32"))
+    functions = {
+        "course": course,
+        "transformers": peer_step(config, batches, rate, bfloat16=False),
+        "course in float32": course_float32,
+        "transformers with bfloat16 autocast": peer_step(config, batches, rate, bfloat16=True),
+    }
+    click.echo(f"\none step of {batch} × {config.context_length} tokens, {threads} threads")
+    seconds = interleave(functions, repeats, warmup=3)
+    show(seconds, "course", "transformers", TARGET)
+    for own, peer in (("course in float32", "transformers"), ("course", "transformers with bfloat16 autocast")):
+        ratio = quartiles([b / a for a, b in zip(seconds[own], seconds[peer], strict=True)])[1]
+        click.echo(f"  like for like: {own} is {ratio:.2f} × as fast as {peer}")
+    middle = quartiles(seconds["course"])[1]
+    click.echo(f"  {batch * config.context_length / middle:,.0f} tokens per second")
+    rates = {name: peak(dtype) for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))}
+    done = operations(ours, batch) / middle
+    click.echo(f"\n{done / 1e9:.0f} billion operations per second in a step's matrix products")
+    for name, rate_ in rates.items():
+        click.echo(f"  {done / rate_:.0%} of the peak of large {name} products ({rate_ / 1e9:.0f} billion)")
+    click.echo("\nwhere a step's time goes")
+    breakdown(course)
+    del records, plain_records
+
+
+if __name__ == "__main__":
+    main()

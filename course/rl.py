@@ -179,8 +179,8 @@ class PPOConfig:
     unfinished_penalty: taken from the score of an answer that was cut off; the reward model never saw one.
     """
 
-    iterations: int = 80
-    rollouts: int = 64
+    iterations: int = 100
+    rollouts: int = 128
     max_new_tokens: int = 24
     temperature: float = 1.0
     learning_rate: float = 3e-5

@@ -9,6 +9,9 @@ from course.exercise import Exercise
 
 TOPICS = {  # notebook -> module
     "02_attention": "attention",
+    "04_pretraining": "pretraining",
+    "05_generation": "generation",
+    "08_sft": "sft",
 }
 
 

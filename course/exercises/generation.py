@@ -110,6 +110,7 @@ def left_in_order_of_rank(probs: Tensor, p: float) -> Tensor:
 def probs_and_u(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for target in (3, 1, 2):
         probs = spread(5, chance, gap=0.2, more=0.3).softmax(-1)
+        probs = probs.sort().values if target == 1 else probs  # whoever sorts the other way gets another token
         inside = 0.2 + 0.6 * torch.rand((), generator=chance)
         yield {"probs": probs, "u": (probs[:target].sum() + inside * probs[target]).item()}
     likeliest_in_the_middle = spread(3, chance, gap=0.2, more=0.3).sort().values[[0, 2, 1]].softmax(-1)

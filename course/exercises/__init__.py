@@ -12,6 +12,7 @@ TOPICS = {  # notebook -> module
     "04_pretraining": "pretraining",
     "05_generation": "generation",
     "08_sft": "sft",
+    "10_rlhf_ppo": "rlhf_ppo",
 }
 
 

@@ -12,6 +12,7 @@ TOPICS = {  # notebook -> module
     "04_pretraining": "pretraining",
     "05_generation": "generation",
     "08_sft": "sft",
+    "09_reward_model": "reward_model",
     "10_rlhf_ppo": "rlhf_ppo",
 }
 

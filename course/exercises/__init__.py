@@ -8,7 +8,9 @@ from importlib import import_module
 from course.exercise import Exercise
 
 TOPICS = {  # notebook -> module
+    "01_tokens": "tokens",
     "02_attention": "attention",
+    "03_transformer": "transformer",
     "04_pretraining": "pretraining",
     "05_generation": "generation",
     "08_sft": "sft",

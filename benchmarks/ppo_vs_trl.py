@@ -3,8 +3,8 @@
 python benchmarks/ppo_vs_trl.py        (pip install trl, which is no dependency of the course)
 
 Both draw 64 answers of at most 24 tokens from the course's SFT model, score them by the course's reward model, compare
-with a reference model (KL), and make two passes of learning over them, each in one batch. GRPO has no value function; its
-advantages come from groups of eight answers to one question, so it has eight questions per step, PPO 64.
+with a reference model (KL), and make two passes of learning over them, each in one batch. GRPO has no value function;
+its advantages come from groups of eight answers to one question, so it has eight questions per step, PPO 64.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def grids(expected: Any, got: Any) -> str:
         return ""
     if expected.dim() != 2 or got.dim() != 2 or max(*expected.shape, *got.shape) > LARGEST_GRID:
         return ""
-    a, b = expected.detach().double(), got.detach().double()
+    a, b = expected.detach().cpu().double(), got.detach().cpu().double()
     finite = torch.cat((a.flatten(), b.flatten()))
     finite = finite[finite.isfinite()]
     low, high = (finite.min().item(), finite.max().item()) if len(finite) else (0.0, 1.0)

@@ -22,7 +22,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
-from course import chat, checkpoint, evaluate, huggingface, recipe, reward, rl, runtime, sft, store
+from course import (
+    chat,
+    check,
+    checkpoint,
+    evaluate,
+    exercise,
+    huggingface,
+    plain,
+    recipe,
+    reward,
+    rl,
+    runtime,
+    sft,
+    store,
+)
 from course.attention import KVCache, MultiHeadAttention, attention, causal_mask, rotary_angles, rotate
 from course.decode import Decoder
 from course.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
@@ -317,6 +331,23 @@ def real_recipe(device: torch.device, tmp_path: Path) -> None:
     assert len(records) == 3 and metrics["held_out_loss"] > 0
 
 
+def real_exercise(device: torch.device, tmp_path: Path) -> None:
+    assert exercise.difference(torch.ones(3), torch.ones(3, device=device)) is None
+    assert exercise.difference(torch.ones(3), torch.zeros(3, device=device)) is not None
+
+
+def real_check(device: torch.device, tmp_path: Path) -> None:
+    def causal_mask(T: int) -> Tensor:
+        return torch.ones(T, T, dtype=torch.bool, device=device).tril()
+
+    assert check.check(causal_mask).passed
+
+
+def real_plain(device: torch.device, tmp_path: Path) -> None:
+    x = torch.randn(2, 3, device=device)
+    assert torch.equal(plain.from_bytes(plain.to_bytes(x)), x.cpu())
+
+
 REAL: dict[str, Callable[[torch.device, Path], None]] = {
     "runtime": real_runtime,
     "transformer": real_transformer,
@@ -331,6 +362,9 @@ REAL: dict[str, Callable[[torch.device, Path], None]] = {
     "store": real_store,
     "huggingface": real_huggingface,
     "recipe": real_recipe,
+    "exercise": real_exercise,
+    "check": real_check,
+    "plain": real_plain,
 }
 
 

@@ -3,8 +3,12 @@
 python benchmarks/ppo_vs_trl.py        (pip install trl, which is no dependency of the course)
 
 Both draw 64 answers of at most 24 tokens from the course's SFT model, score them by the course's reward model, compare
-with a reference model (KL), and make two passes of learning over them, each in one batch. GRPO has no value function;
-its advantages come from groups of eight answers to one question, so it has eight questions per step, PPO 64.
+with a reference model (KL), and make two passes of learning over them, each in one batch: two updates. GRPO has no
+value function; its advantages come from groups of eight answers to one question, so it has eight questions per step,
+PPO 64.
+
+Of TRL's default settings, two would slow it down here for nothing, and are off: dropout (the course's model has none)
+and gradient checkpointing (which computes the forward pass again to save memory). Both compute in the same precision.
 """
 
 from __future__ import annotations
@@ -12,7 +16,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -32,19 +38,23 @@ from course.sft import pad_right
 from course.tokenizer import Tokenizer
 from course.transformer import GPT
 
-TARGET = 2.0
+TARGET, WARMUP = 2.0, 2
 ROLLOUTS, NEW, GROUP, PASSES = 64, 24, 8, 2
+BETA, RATE = 0.1, 3e-5
 
 
-def course_step(sft: GPT, reward: RewardModel, tokenizer: Tokenizer) -> Callable[[], Any]:
-    """An iteration per call."""
+def course_step(
+    sft: GPT, reward: RewardModel, tokenizer: Tokenizer, precision: str, lengths: list[float]
+) -> Callable[[], Any]:
+    """An iteration per call, which notes its answers' mean length in tokens."""
     config = replace(
-        recipe.AssistantRecipe().ppo, iterations=10_000, rollouts=ROLLOUTS, max_new_tokens=NEW, epochs=PASSES
-    )
+        recipe.AssistantRecipe().ppo, iterations=10_000, rollouts=ROLLOUTS, max_new_tokens=NEW, epochs=PASSES,
+        minibatches=1, kl_coefficient=BETA, learning_rate=RATE, temperature=1.0, precision=precision,
+    )  # fmt: skip
     prompts = [prompt_ids(tokenizer, asked.prompt) for asked in atlas.questions(atlas.split()[0])]
     end = tokenizer.special["<|end|>"]
     records: Iterator[Any] = ppo(ActorCritic(sft), sft_copy(sft), reward, prompts, end, config, progress=False)
-    return lambda: next(records)
+    return lambda: lengths.append(next(records).length)
 
 
 def sft_copy(model: GPT) -> GPT:
@@ -54,10 +64,13 @@ def sft_copy(model: GPT) -> GPT:
     return copy.eval()
 
 
-def trl_step(sft: GPT, reward: RewardModel, tokenizer: Tokenizer, folder: str, repeats: int) -> Callable[[], Any]:
-    """A step per call: TRL's own training loop runs in a thread, and waits for us before each step."""
-    import threading
+def trl_step(
+    sft: GPT, reward: RewardModel, tokenizer: Tokenizer, precision: str, lengths: list[float], folder: str, rounds: int
+) -> Callable[[], Any]:
+    """A step per call: TRL's own training loop runs in a thread, and waits for us before each batch of answers.
 
+    rounds: at most so many calls.
+    """
     from datasets import Dataset
     from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
@@ -71,36 +84,50 @@ def trl_step(sft: GPT, reward: RewardModel, tokenizer: Tokenizer, folder: str, r
     def score(
         prompts: list[str], completions: list[str], completion_ids: list[list[int]], **ignored: Any
     ) -> list[float]:
+        assert len(prompts) == ROLLOUTS, f"{len(prompts)} answers instead of {ROLLOUTS}"
+        lengths.append(sum(map(len, completion_ids)) / len(completion_ids))
         rows = [words(p)["input_ids"] + list(ids) for p, ids in zip(prompts, completion_ids, strict=True)]
         with torch.no_grad():
             return reward(pad_right(rows, 0), torch.tensor([len(row) for row in rows])).tolist()
 
-    asked = [f"<|user|> {q.prompt}<|assistant|>" for q in atlas.questions(atlas.split()[0])]
+    questions = [q.prompt for q in atlas.questions(atlas.split()[0])]
+    asked = [f"<|user|> {question}<|assistant|>" for question in questions]
+    ours = [prompt_ids(tokenizer, question) for question in questions]
+    assert words(asked)["input_ids"] == ours, "they do not read the same prompts"
     settings = GRPOConfig(
         output_dir=folder,
         per_device_train_batch_size=ROLLOUTS,
         num_generations=GROUP,
         max_completion_length=NEW,
         num_iterations=PASSES,
-        learning_rate=3e-5,
-        beta=0.1,
+        learning_rate=RATE,
+        lr_scheduler_type="constant",
+        max_grad_norm=1.0,
+        beta=BETA,
         temperature=1.0,
-        max_steps=PASSES * (repeats + 4),
+        max_steps=PASSES * (rounds + 1),
         use_cpu=True,
-        bf16=False,
+        bf16=precision == "bfloat16",
+        gradient_checkpointing=False,
+        disable_dropout=True,
         report_to=[],
         save_strategy="no",
         logging_strategy="no",
         disable_tqdm=True,
         dataloader_pin_memory=False,
     )
+    threads = torch.get_num_threads()
     go, done = threading.Semaphore(0), threading.Semaphore(0)
+    ended = threading.Event()
 
     class Wait(TrainerCallback):  # type: ignore[misc]
         """Stops before each batch of answers until it is asked for."""
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **ignored: Any) -> None:
             if state.global_step % PASSES == 0:
+                assert torch.get_num_threads() == threads, "the loops do not compute with as many threads"
+                assert not theirs.is_gradient_checkpointing, "TRL computes its forward passes twice"
+                assert not any(part.p for part in theirs.modules() if isinstance(part, torch.nn.Dropout)), "dropout"
                 if state.global_step:
                     done.release()
                 go.acquire()
@@ -113,38 +140,60 @@ def trl_step(sft: GPT, reward: RewardModel, tokenizer: Tokenizer, folder: str, r
         processing_class=words,
         callbacks=[Wait()],
     )
-    thread = threading.Thread(target=trainer.train, daemon=True)
-    thread.start()
+
+    def loop() -> None:
+        try:
+            trainer.train()
+        finally:
+            ended.set()
+            done.release()
+
+    threading.Thread(target=loop, daemon=True).start()
 
     def step() -> None:
         go.release()
-        if not done.acquire(timeout=300):
-            raise RuntimeError("TRL's loop has stopped.")
+        done.acquire()
+        if ended.is_set():
+            raise RuntimeError("TRL's loop has stopped; its own message says why.")
 
     return step
 
 
 @click.command()
 @click.option("--repeats", default=12, show_default=True)
-def main(repeats: int) -> None:
+@click.option("--threads", default=2, show_default=True)
+@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True)
+def main(repeats: int, threads: int, precision: str) -> None:
     """Time both in turns."""
     try:
         import trl
     except ImportError:
-        sys.exit("TRL is missing: pip install trl")
+        sys.exit("TRL is missing, which only this benchmark needs: pip install trl torch==2.13.0")
     logging.set_verbosity_error()
-    runtime.set_threads()
+    logging.disable_progress_bar()
+    warnings.simplefilter(
+        "ignore", FutureWarning
+    )  # transformers renames a setting that TRL still calls by its old name
+    os.environ["COURSE_DEVICE"] = "cpu"
+    runtime.set_threads(threads)
     machine()
-    click.echo(f"trl {trl.__version__}; {ROLLOUTS} answers of at most {NEW} tokens, {PASSES} passes over them")
+    if precision == "auto":
+        precision = str(runtime.mixed_precision("cpu")).removeprefix("torch.")
+    click.echo(f"trl {trl.__version__}, on the CPU with {threads} threads, in {precision}")
+    click.echo(f"{ROLLOUTS} answers of at most {NEW} tokens, reward model, reference model, {PASSES} updates from all")
     place = store.shipped_home()
-    tokenizer, sft, _ = store.load_chain("sft", where=place)
-    _, reward, _ = store.load_chain("reward", where=place)
+    tokenizer, sft, _ = store.load_chain("sft", where=place, device="cpu")
+    _, reward, _ = store.load_chain("reward", where=place, device="cpu")
+    lengths: dict[str, list[float]] = {"course": [], "TRL": []}
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        theirs = trl_step(sft_copy(sft), reward, tokenizer, folder, repeats)
-        ours = course_step(sft, reward, tokenizer)
-        seconds = interleave({"course, PPO iteration": ours, "TRL, GRPO step": theirs}, repeats, warmup=2)
+        rounds = WARMUP + repeats
+        theirs = trl_step(sft_copy(sft), reward, tokenizer, precision, lengths["TRL"], folder, rounds)
+        ours = course_step(sft, reward, tokenizer, precision, lengths["course"])
+        seconds = interleave({"course, PPO iteration": ours, "TRL, GRPO step": theirs}, repeats, WARMUP)
     show(seconds, "course, PPO iteration", "TRL, GRPO step", TARGET)
+    means = ", ".join(f"{name} {sum(values) / len(values):.1f}" for name, values in lengths.items())
+    click.echo(f"  mean length of an answer, in tokens: {means}")
     click.echo(f"  ({time.perf_counter() - started:.0f} s in all)")
     sys.stdout.flush()
     os._exit(0)  # TRL's thread is still waiting for its next step

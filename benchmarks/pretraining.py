@@ -127,21 +127,25 @@ def main(repeats: int) -> None:
     ours, plain = (GPT(config, runtime.generator(0)) for _ in range(2))
     records, course = steps_of(ours, batches, settings.training)
     plain_records, course_float32 = steps_of(plain, batches, replace(settings.training, precision="float32"))
-    functions = {
+    functions: dict[str, Callable[[], object]] = {
         "course": course,
         "transformers": peer_step(config, batches, rate, bfloat16=False),
-        "course in float32": course_float32,
-        "transformers with bfloat16 autocast": peer_step(config, batches, rate, bfloat16=True),
     }
+    rates = {"float32": peak(torch.float32)}
+    alike = []
+    if runtime.mixed_precision("cpu") == torch.bfloat16:  # else the course computes in float32 as well
+        functions["course in float32"] = course_float32
+        functions["transformers with bfloat16 autocast"] = peer_step(config, batches, rate, bfloat16=True)
+        rates["bfloat16"] = peak(torch.bfloat16)
+        alike = [("course in float32", "transformers"), ("course", "transformers with bfloat16 autocast")]
     click.echo(f"\none step of {batch} × {config.context_length} tokens, {threads} threads")
     seconds = interleave(functions, repeats, warmup=3)
     show(seconds, "course", "transformers", TARGET)
-    for own, peer in (("course in float32", "transformers"), ("course", "transformers with bfloat16 autocast")):
+    for own, peer in alike:
         ratio = quartiles([b / a for a, b in zip(seconds[own], seconds[peer], strict=True)])[1]
         click.echo(f"  like for like: {own} is {ratio:.2f} × as fast as {peer}")
     middle = quartiles(seconds["course"])[1]
     click.echo(f"  {batch * config.context_length / middle:,.0f} tokens per second")
-    rates = {name: peak(dtype) for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))}
     done = operations(ours, batch) / middle
     click.echo(f"\n{done / 1e9:.0f} billion operations per second in a step's matrix products")
     for name, rate_ in rates.items():

@@ -310,6 +310,15 @@ def test_the_weaker_sandbox_judges_too_and_is_named(monkeypatch):
     assert verdict["status"] == "passed"
 
 
+def test_a_sandbox_that_has_broken_down_costs_nobody_a_point():
+    with Sandbox("bubblewrap") as wall:
+        assert wall.process is not None
+        wall.process.kill()  # as the system does when memory runs out
+        wall.process.wait()
+        outcome = wall.run(["def f(x):\n    return x + 1"], "f", [{"x": 1}], 2.0)
+    assert (outcome.results, outcome.ended) == ([2], "returned")
+
+
 def test_bubblewrap_is_found():
     assert bubblewrap() is not None
 
@@ -363,8 +372,8 @@ def test_the_tables_say_the_same_as_the_log(reported):
 
 def test_a_name_is_never_a_formula(reported):
     for path in (reported[0] / "results.csv", *(reported[0] / "exports").glob("*.csv")):
-        for row in csv.reader(path.open(encoding="utf-8-sig", newline="")):
-            assert not [value for value in row if value[:1] in ("=", "+", "-", "@")], path.name
+        table = csv.reader(path.read_text(encoding="utf-8-sig").splitlines(keepends=True))
+        assert not [value for row in table for value in row if value[:1] in ("=", "+", "-", "@")], path.name
 
 
 def test_no_value_of_a_case_leaves_the_grader(reported):

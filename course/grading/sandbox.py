@@ -176,11 +176,14 @@ class Sandbox:
         """Run sources, the last of which defines `entry`, and call it for every case; `seconds` for all together."""
         message = to_bytes({"sources": sources, "entry": entry, "cases": cases})
         started = time.perf_counter()
-        try:
-            received, status = self._exchange(message, seconds)
-        except OSError:  # the worker itself is gone: nothing that an answer can do, but memory may run out
-            self.start()
-            return Outcome([Raised("SandboxError")] * len(cases), "killed", time.perf_counter() - started)
+        for attempt in range(2):
+            try:
+                received, status = self._exchange(message, seconds)
+                break
+            except OSError:  # the worker itself is gone: nothing that an answer can do, but memory may run out
+                self.start()
+                if attempt:
+                    return Outcome([Raised("SandboxError")] * len(cases), "killed", time.perf_counter() - started)
         took = time.perf_counter() - started
         if not status["in_time"]:
             return Outcome([Raised("Timeout", f"longer than {seconds:g} s")] * len(cases), "timeout", took)

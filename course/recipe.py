@@ -50,10 +50,10 @@ class BaseRecipe:
     model: GPTConfig = field(default_factory=GPTConfig)
     training: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            steps=1200, learning_rate=4e-3, warmup=50, final_fraction=0.02, weight_decay=0.01
+            steps=1800, learning_rate=5e-3, warmup=50, final_fraction=0.02, weight_decay=0.01
         )
     )
-    batch_size: int = 32
+    batch_size: int = 16
     seed: int = 0
 
 
@@ -62,7 +62,7 @@ class SFTRecipe:
     """Fine-tuning on what people answered to questions about half of the countries."""
 
     training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=100, learning_rate=3e-4, warmup=10, weight_decay=0.0)
+        default_factory=lambda: TrainConfig(steps=100, learning_rate=4e-4, warmup=10, weight_decay=0.0)
     )
     batch_size: int = 64
     rude: float = 0.3
@@ -78,7 +78,7 @@ class RewardRecipe:
     noise: float = 0.5
     temperature: float = 1.0
     training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=94, learning_rate=1e-3, warmup=10, weight_decay=0.0)
+        default_factory=lambda: TrainConfig(steps=141, learning_rate=1e-3, warmup=10, weight_decay=0.0)
     )
     batch_size: int = 32
     seed: int = 0

@@ -176,21 +176,23 @@ class PPOConfig:
     """How to tune by reinforcement learning. `kl_coefficient` is the leash: 0 lets the policy run.
 
     rollouts: answers per iteration. epochs: how often each is learned from, in `minibatches` parts.
+    anneal: let the rate fall along a line to 0, so that the last steps no longer follow the chance of one batch.
     unfinished_penalty: taken from the score of an answer that was cut off; the reward model never saw one.
     """
 
     iterations: int = 100
-    rollouts: int = 128
+    rollouts: int = 64
     max_new_tokens: int = 24
     temperature: float = 1.0
-    learning_rate: float = 3e-5
+    learning_rate: float = 1e-4
+    anneal: bool = True
     epochs: int = 2
     minibatches: int = 1
     clip: float = 0.2
-    value_coefficient: float = 0.1
+    value_coefficient: float = 0.02
     gamma: float = 1.0
     lam: float = 0.95
-    kl_coefficient: float = 0.1
+    kl_coefficient: float = 0.15
     unfinished_penalty: float = 1.0
     max_grad_norm: float = 1.0
     seed: int = 0
@@ -267,6 +269,8 @@ def ppo(
     ) as bar:
         for iteration in range(len(history), config.iterations):
             started = time.perf_counter()
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * (1 - config.anneal * iteration / config.iterations)
             chance = generator(config.seed * 1_000_003 + iteration)
             asked = torch.randint(len(prompts), (config.rollouts,), generator=chance).tolist()
             tried = rollout(

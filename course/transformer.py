@@ -34,7 +34,7 @@ class GPTConfig:
     vocab_size: int = 1536
     context_length: int = 128
     n_layer: int = 4
-    n_head: int = 4
+    n_head: int = 2
     n_kv_head: int | None = None
     d_model: int = 128
     d_ff: int | None = None

@@ -164,7 +164,7 @@ def test_from_state_turns_to_state_back(config: GPTConfig) -> None:
 )
 def test_a_model_that_is_neither_gpt2_nor_llama_is_not_written(settings: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="neither GPT-2 nor Llama"):
-        huggingface.save(GPT(GPTConfig(vocab_size=30, d_model=32, n_layer=1, **settings)), tmp_path / "new")
+        huggingface.save(GPT(GPTConfig(vocab_size=30, d_model=32, n_layer=1, n_head=4, **settings)), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

@@ -455,6 +455,20 @@ def test_an_iteration_takes_a_step_for_each_part_of_each_epoch(
     assert len(steps) == 2 * epochs * minibatches
 
 
+@pytest.mark.parametrize(("anneal", "shares"), [(True, [1, 0.75, 0.5, 0.25]), (False, [1, 1, 1, 1])])
+def test_the_rate_falls_along_a_line_or_stays(anneal: bool, shares: list[float], monkeypatch) -> None:
+    rates = []
+    step = torch.optim.AdamW.step
+
+    def noting(self: torch.optim.AdamW, *how: Any) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *how)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noting)
+    tune(PPOConfig(**{**vars(QUICK), "iterations": 4, "epochs": 1, "anneal": anneal}))
+    assert rates == pytest.approx([share * QUICK.learning_rate for share in shares])
+
+
 def test_the_unit_of_the_reward_does_not_change_the_step() -> None:
     class Tenfold(CountsSevens):
         def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:

@@ -320,12 +320,12 @@ def test_logits_are_the_head_on_the_hidden_stream() -> None:
 )
 def test_a_config_that_does_not_fit_gives_a_sentence(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        GPTConfig(**settings)
+        GPTConfig(**{"n_head": 4, **settings})
 
 
 def test_the_numbers_that_the_sentence_proposes_do_fit() -> None:
     for d_model in (128, 132):
-        assert GPTConfig(d_model=d_model).d_head * 4 == d_model
+        assert GPTConfig(d_model=d_model, n_head=4).d_head * 4 == d_model
 
 
 @torch.no_grad()

@@ -86,9 +86,14 @@ class RewardRecipe:
 
 @dataclass(frozen=True)
 class AssistantRecipe:
-    """PPO against the reward model, on questions about the countries of the demonstrations."""
+    """PPO against the reward model, on questions about the countries of the demonstrations.
+
+    characters, batch_size: of pretraining text, read along so that the other countries are not forgotten.
+    """
 
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    characters: int = 1_000_000
+    batch_size: int = 8
     seed: int = 0
 
 
@@ -111,7 +116,7 @@ class Recipe:
             base=replace(plain.base, seed=seed),
             sft=replace(plain.sft, seed=seed),
             reward=replace(plain.reward, seed=seed),
-            assistant=AssistantRecipe(replace(plain.assistant.ppo, seed=seed), seed),
+            assistant=replace(plain.assistant, ppo=replace(plain.assistant.ppo, seed=seed), seed=seed),
         )
 
 
@@ -282,10 +287,12 @@ def train_assistant(
     actor_critic = ActorCritic(copy.deepcopy(sft)).to(device)
     seen, _ = atlas.split()
     prompts = [prompt_ids(tokenizer, question.prompt) for question in atlas.questions(seen)]
+    row = join_documents(tokenizer, atlas.corpus(recipe.characters, seed=recipe.seed))
+    text = TokenBatches(row, recipe.batch_size, sft.config.context_length, recipe.seed)
     history = []
     for record in ppo(
-        actor_critic, sft, reward, prompts, tokenizer.special["<|end|>"], recipe.ppo, checkpoint=partial,
-        progress=progress and "assistant",
+        actor_critic, sft, reward, prompts, tokenizer.special["<|end|>"], recipe.ppo, pretraining=text,
+        checkpoint=partial, progress=progress and "assistant",
     ):  # fmt: skip
         history.append(record)
         if watch is not None:

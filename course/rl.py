@@ -26,7 +26,16 @@ from course.generate import Sampling, generate
 from course.reward import RewardModel
 from course.runtime import generator
 from course.sft import pad_right
-from course.train import TrainConfig, load_state, make_optimizer, precision_for, save_state, weights_fingerprint
+from course.train import (
+    Batches,
+    TrainConfig,
+    load_state,
+    make_optimizer,
+    next_token_loss,
+    precision_for,
+    save_state,
+    weights_fingerprint,
+)
 from course.transformer import GPT
 
 
@@ -177,6 +186,7 @@ class PPOConfig:
 
     rollouts: answers per iteration. epochs: how often each is learned from, in `minibatches` parts.
     anneal: let the rate fall along a line to 0, so that the last steps no longer follow the chance of one batch.
+    pretraining_coefficient: the weight of the next-token loss on pretraining text, where `ppo` is given some.
     unfinished_penalty: taken from the score of an answer that was cut off; the reward model never saw one.
     """
 
@@ -190,6 +200,7 @@ class PPOConfig:
     minibatches: int = 1
     clip: float = 0.2
     value_coefficient: float = 0.02
+    pretraining_coefficient: float = 0.5
     gamma: float = 1.0
     lam: float = 0.95
     kl_coefficient: float = 0.15
@@ -238,6 +249,7 @@ def ppo(
     end_token: int,
     config: PPOConfig = PPOConfig(),
     *,
+    pretraining: Batches | None = None,
     checkpoint: Path | None = None,
     save_seconds: float = 20.0,
     progress: bool | str = True,
@@ -245,6 +257,8 @@ def ppo(
     """Tune the policy in `actor_critic` where it is, yielding a record after each iteration.
 
     An iteration: answer, score, ask the reference, estimate advantages, take a few clipped steps.
+    pretraining: batches of (inputs, targets) as in `course.train`. With them each step also predicts a little text,
+    so that what is never asked here is not forgotten ("PPO-ptx", Ouyang et al. 2022, equation 2, arXiv:2203.02155).
     checkpoint: as for `course.train.train`. `reference` and `reward_model` do not change.
     """
     device = actor_critic.value_head.weight.device
@@ -255,6 +269,7 @@ def ppo(
         "config": asdict(config),
         "precision": str(dtype),
         "prompts": [list(prompt) for prompt in prompts],
+        "pretraining": getattr(pretraining, "fingerprint", str(pretraining is not None)),
         "start": weights_fingerprint(actor_critic, reference, reward_model),
     }
     history: list[IterationRecord] = []
@@ -291,6 +306,7 @@ def ppo(
             advantages, returns = gae(rewards, old_values, mask, config.gamma, config.lam)
             advantages = whiten(advantages, mask)
             sums = torch.zeros(3)
+            step = iteration * config.epochs * config.minibatches
             for _ in range(config.epochs):
                 order = torch.randperm(config.rollouts, generator=chance).to(device)
                 for rows in order.chunk(config.minibatches):
@@ -299,7 +315,14 @@ def ppo(
                     part = mask[rows]
                     policy_part = ppo_policy_loss(log_probs, old_log_probs[rows], advantages[rows], part, config.clip)
                     value_part = value_loss(values, old_values[rows], returns[rows], part, config.clip)
-                    (policy_part + config.value_coefficient * value_part).backward()
+                    loss = policy_part + config.value_coefficient * value_part
+                    if pretraining is not None:
+                        inputs, targets = (t.to(device) for t in pretraining[step])
+                        with autocast:
+                            remembered = next_token_loss(actor_critic.policy, inputs, targets)
+                        loss = loss + config.pretraining_coefficient * remembered
+                    loss.backward()
+                    step += 1
                     nn.utils.clip_grad_norm_(actor_critic.parameters(), config.max_grad_norm)
                     optimizer.step()
                     optimizer.zero_grad(set_to_none=True)

@@ -39,12 +39,14 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Recipe:
         ),
         sft=SFTRecipe(training=short(4), batch_size=4),
         reward=RewardRecipe(rankings=8, answers=3, training=short(4), batch_size=4),
-        assistant=AssistantRecipe(PPOConfig(iterations=2, rollouts=4, max_new_tokens=4, precision="float32")),
+        assistant=AssistantRecipe(
+            PPOConfig(iterations=2, rollouts=4, max_new_tokens=4, precision="float32"), characters=20_000
+        ),
     )
 
     def with_seed(cls: type[Recipe], seed: int) -> Recipe:
         parts = {kind: replace(getattr(settings, kind), seed=seed) for kind in store.KINDS[:-1]}
-        return Recipe(**parts, assistant=AssistantRecipe(replace(settings.assistant.ppo, seed=seed), seed))
+        return Recipe(**parts, assistant=replace(settings.assistant, ppo=replace(settings.assistant.ppo, seed=seed), seed=seed))
 
     monkeypatch.setattr(Recipe, "with_seed", classmethod(with_seed))
     return settings

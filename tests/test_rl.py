@@ -29,6 +29,7 @@ from course.rl import (
     value_loss,
     whiten,
 )
+from course.train import TokenBatches, TrainConfig, evaluate_loss, train
 from course.transformer import GPT, GPTConfig
 
 CONFIG = GPTConfig(vocab_size=12, context_length=16, n_layer=1, n_head=2, d_model=16, tie_embeddings=False)
@@ -453,6 +454,21 @@ def test_an_iteration_takes_a_step_for_each_part_of_each_epoch(
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: (steps.append(None), take(self)))
     tune(PPOConfig(**{**vars(QUICK), "iterations": 2, "epochs": epochs, "minibatches": minibatches}))
     assert len(steps) == 2 * epochs * minibatches
+
+
+def test_reading_along_keeps_what_the_reward_does_not_ask_for() -> None:
+    """The policy knows a text by heart; the reward wants sevens only."""
+    text = TokenBatches([1, 2, 3, 4, 5, 6, 8, 9] * 30, batch_size=4, context_length=16)
+    scholar = policy_for()
+    for _ in train(scholar, text, TrainConfig(steps=60, learning_rate=1e-2, precision="float32"), progress=False):
+        pass
+    lost = {}
+    for name, how in (("alone", {}), ("reading along", {"pretraining": text})):
+        actor_critic = ActorCritic(copy.deepcopy(scholar))
+        records = tune(QUICK, actor_critic, **how)
+        assert records[-1].reward > records[0].reward + 0.5
+        lost[name] = evaluate_loss(actor_critic.policy, text, 5)
+    assert lost["reading along"] < 0.5 * lost["alone"], lost
 
 
 @pytest.mark.parametrize(("anneal", "shares"), [(True, [1, 0.75, 0.5, 0.25]), (False, [1, 1, 1, 1])])

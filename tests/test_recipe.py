@@ -46,7 +46,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Recipe:
 
     def with_seed(cls: type[Recipe], seed: int) -> Recipe:
         parts = {kind: replace(getattr(settings, kind), seed=seed) for kind in store.KINDS[:-1]}
-        return Recipe(**parts, assistant=replace(settings.assistant, ppo=replace(settings.assistant.ppo, seed=seed), seed=seed))
+        ppo = replace(settings.assistant.ppo, seed=seed)
+        return Recipe(**parts, assistant=replace(settings.assistant, ppo=ppo, seed=seed))
 
     monkeypatch.setattr(Recipe, "with_seed", classmethod(with_seed))
     return settings

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from course.generate import Sampling, generate
 from course.reward import RewardModel
-from course.runtime import generator
+from course.runtime import generator, keep_memory
 from course.sft import pad_right
 from course.train import (
     Batches,
@@ -39,10 +39,22 @@ from course.train import (
 from course.transformer import GPT
 
 
-def token_log_probs(logits: Tensor, tokens: Tensor) -> Tensor:
-    """log π(token | what stands before it). logits: (B, T, V)   tokens: (B, T). Returns (B, T - 1), float32."""
-    flat = logits[:, :-1].flatten(0, 1).float()
-    return -F.cross_entropy(flat, tokens[:, 1:].flatten(), reduction="none").view(len(tokens), -1)
+def token_log_probs(head: nn.Module, hidden: Tensor, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+    """log π(token | what stands before it), where mask is True (default: everywhere), and 0 elsewhere.
+
+    head: makes logits from `hidden` (B, T, D)   tokens: (B, T)   mask: (B, T - 1). Returns (B, T - 1), float32.
+    The head makes V numbers of each position's D, the dearest step of a small model: so it sees the answers alone.
+    """
+    before, targets = hidden[:, :-1], tokens[:, 1:]
+    if mask is None:
+        return _log_probs(head(before.flatten(0, 1)), targets.flatten()).view_as(targets)
+    log_probs = _log_probs(head(before[mask]), targets[mask])  # (N,): one for each True
+    return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, log_probs)
+
+
+def _log_probs(logits: Tensor, targets: Tensor) -> Tensor:
+    """The logarithm of each target's probability. logits: (N, V)   targets: (N,). Returns (N,), float32."""
+    return -F.cross_entropy(logits.float(), targets, reduction="none")
 
 
 def reinforce_loss(log_probs: Tensor, advantages: Tensor) -> Tensor:
@@ -137,11 +149,14 @@ class ActorCritic(nn.Module):
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """tokens: (B, T). Returns log_probs (B, T - 1) of the tokens and values (B, T - 1), both float32."""
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the tokens, 0 where the mask is False, and values everywhere.
+
+        tokens: (B, T)   mask: (B, T - 1), as for `token_log_probs`. Returns two tensors (B, T - 1), both float32.
+        """
         hidden = self.policy.hidden(tokens)  # (B, T, D)
         values = self.value_head(hidden[:, :-1]).squeeze(-1)
-        return token_log_probs(self.policy.head(hidden), tokens), values.float()
+        return token_log_probs(self.policy.head, hidden, tokens, mask), values.float()
 
 
 @dataclass(frozen=True)
@@ -265,6 +280,7 @@ def ppo(
     dtype = precision_for(device, config.precision)
     adamw = TrainConfig(learning_rate=config.learning_rate, weight_decay=0.0, betas=(0.9, 0.95))
     optimizer = make_optimizer(actor_critic, adamw)
+    keep_memory()
     identity = {
         "config": asdict(config),
         "precision": str(dtype),
@@ -299,8 +315,8 @@ def ppo(
             tokens, mask = tried.tokens, tried.mask
             autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
             with torch.no_grad(), autocast:
-                old_log_probs, old_values = actor_critic(tokens)
-                reference_log_probs = token_log_probs(reference(tokens), tokens)
+                old_log_probs, old_values = actor_critic(tokens, mask)
+                reference_log_probs = token_log_probs(reference.head, reference.hidden(tokens), tokens, mask)
                 score = reward_model(tokens, tried.lengths) - config.unfinished_penalty * ~tried.finished
             rewards = token_rewards(score, old_log_probs, reference_log_probs, mask, config.kl_coefficient)
             advantages, returns = gae(rewards, old_values, mask, config.gamma, config.lam)
@@ -310,9 +326,9 @@ def ppo(
             for _ in range(config.epochs):
                 order = torch.randperm(config.rollouts, generator=chance).to(device)
                 for rows in order.chunk(config.minibatches):
-                    with autocast:
-                        log_probs, values = actor_critic(tokens[rows])
                     part = mask[rows]
+                    with autocast:
+                        log_probs, values = actor_critic(tokens[rows], part)
                     policy_part = ppo_policy_loss(log_probs, old_log_probs[rows], advantages[rows], part, config.clip)
                     value_part = value_loss(values, old_values[rows], returns[rows], part, config.clip)
                     loss = policy_part + config.value_coefficient * value_part

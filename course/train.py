@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from course import checkpoint as checkpoints
-from course.runtime import generator, mixed_precision, synchronize
+from course.runtime import generator, keep_memory, mixed_precision, synchronize
 
 IGNORE = -100  # a target that does not count, as in torch
 
@@ -154,6 +154,7 @@ def train(
     device = next(model.parameters()).device
     dtype = precision_for(device, config.precision)
     optimizer = make_optimizer(model, config)
+    keep_memory()
     identity = {
         "config": asdict(config),
         "precision": str(dtype),

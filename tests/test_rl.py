@@ -66,11 +66,14 @@ def answer_mask(seed: int, B: int = 4, T: int = 9) -> Tensor:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_token_log_probs_are_those_of_each_next_token(seed: int) -> None:
     logits, tokens = draw(seed, 2, 5, 7), torch.randint(7, (2, 5), generator=seeded(seed))
-    found = token_log_probs(logits, tokens)
-    assert found.shape == (2, 4)
+    mask = torch.rand(2, 4, generator=seeded(seed)) < 0.5
+    found = token_log_probs(nn.Identity(), logits, tokens)
+    masked = token_log_probs(nn.Identity(), logits, tokens, mask)
+    assert found.shape == masked.shape == (2, 4)
     for b, t in itertools.product(range(2), range(4)):
         expected = logits[b, t, tokens[b, t + 1]] - logits[b, t].logsumexp(0)
         assert found[b, t].item() == pytest.approx(expected.item(), abs=1e-6)
+        assert masked[b, t].item() == pytest.approx(expected.item() if mask[b, t] else 0.0, abs=1e-6)
 
 
 # --- REINFORCE ---
@@ -298,6 +301,8 @@ def test_the_log_probs_of_a_batch_are_those_of_each_row_alone(seed: int) -> None
             alone = torch.stack([table[0, t, row[0, t + 1]] for t in range(length - 1)])
             torch.testing.assert_close(log_probs[b, : length - 1], alone, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(values[b, : length - 1], actor_critic(row)[1][0], rtol=1e-4, atol=1e-5)
+        answers_alone, _ = actor_critic(found.tokens, found.mask)  # the head on the answers' positions alone
+        torch.testing.assert_close(answers_alone, log_probs * found.mask, rtol=1e-4, atol=1e-5)
         hidden = policy.hidden(found.tokens)[:, :-1]
         expected = (hidden @ actor_critic.value_head.weight[0]) + actor_critic.value_head.bias
         torch.testing.assert_close(values, expected, rtol=1e-4, atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import platform
 import statistics
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import torch
 
 from course import runtime
 
@@ -24,6 +26,37 @@ def interleave(functions: dict[str, Callable[[], Any]], repeats: int, warmup: in
             if number >= warmup:
                 seconds[name].append(time.perf_counter() - started)
     return seconds
+
+
+def elsewhere(make: Callable[..., Callable[[], Any]], *arguments: Any) -> Callable[[], Any]:
+    """`make(*arguments)()` in a process of its own, a call there per call here, with as many threads as here.
+
+    What a program sets for its process, such as how memory is kept, then does not help the one beside it.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    context.Process(target=_serve, args=(theirs, torch.get_num_threads(), make, arguments), daemon=True).start()
+    theirs.close()
+    ours.recv()  # it is ready
+
+    def step() -> Any:
+        ours.send(None)
+        return ours.recv()
+
+    return step
+
+
+def _serve(connection: Any, threads: int, make: Callable[..., Callable[[], Any]], arguments: Sequence[Any]) -> None:
+    """The other process's loop: a call for each message, answered with what it returned."""
+    torch.set_num_threads(threads)
+    function = make(*arguments)
+    connection.send(None)
+    while True:
+        try:
+            connection.recv()
+        except EOFError:  # the benchmark is over
+            return
+        connection.send(function())
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:

@@ -8,18 +8,20 @@ value function; its advantages come from groups of eight answers to one question
 PPO 64.
 
 Of TRL's default settings, two would slow it down here for nothing, and are off: dropout (the course's model has none)
-and gradient checkpointing (which computes the forward pass again to save memory). Both compute in the same precision.
+and gradient checkpointing (which computes the forward pass again to save memory). Both compute in the same precision,
+each in a process of its own, as its users run it.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +29,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import click
 import torch
-from _timing import interleave, machine, show
+from _timing import elsewhere, interleave, machine, show
 from transformers.utils import logging
 
 from course import atlas, huggingface, recipe, runtime, store
@@ -43,30 +45,27 @@ ROLLOUTS, NEW, GROUP, PASSES = 64, 24, 8, 2
 BETA, RATE = 0.1, 3e-5
 
 
-def course_step(
-    sft: GPT, reward: RewardModel, tokenizer: Tokenizer, precision: str, lengths: list[float]
-) -> Callable[[], Any]:
-    """An iteration per call, which notes its answers' mean length in tokens."""
+def models() -> tuple[Tokenizer, GPT, RewardModel]:
+    """What both begin with: the course's own, as shipped."""
+    tokenizer, sft, _ = store.load_chain("sft", where=store.shipped_home(), device="cpu")
+    _, reward, _ = store.load_chain("reward", where=store.shipped_home(), device="cpu")
+    return tokenizer, sft, reward
+
+
+def course_step(precision: str) -> Callable[[], float]:
+    """An iteration per call, which returns its answers' mean length in tokens."""
+    tokenizer, sft, reward = models()
     config = replace(
         recipe.AssistantRecipe().ppo, iterations=10_000, rollouts=ROLLOUTS, max_new_tokens=NEW, epochs=PASSES,
         minibatches=1, kl_coefficient=BETA, learning_rate=RATE, temperature=1.0, precision=precision,
     )  # fmt: skip
     prompts = [prompt_ids(tokenizer, asked.prompt) for asked in atlas.questions(atlas.split()[0])]
-    end = tokenizer.special["<|end|>"]
-    records: Iterator[Any] = ppo(ActorCritic(sft), sft_copy(sft), reward, prompts, end, config, progress=False)
-    return lambda: lengths.append(next(records).length)
+    actor_critic, end = ActorCritic(copy.deepcopy(sft)), tokenizer.special["<|end|>"]
+    records = ppo(actor_critic, sft, reward, prompts, end, config, progress=False)
+    return lambda: next(records).length
 
 
-def sft_copy(model: GPT) -> GPT:
-    """The same weights in a model of its own."""
-    copy = GPT(model.config)
-    copy.load_state_dict(model.state_dict())
-    return copy.eval()
-
-
-def trl_step(
-    sft: GPT, reward: RewardModel, tokenizer: Tokenizer, precision: str, lengths: list[float], folder: str, rounds: int
-) -> Callable[[], Any]:
+def trl_step(precision: str, folder: str, rounds: int) -> Callable[[], float]:
     """A step per call: TRL's own training loop runs in a thread, and waits for us before each batch of answers.
 
     rounds: at most so many calls.
@@ -75,6 +74,11 @@ def trl_step(
     from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.simplefilter("ignore", FutureWarning)  # transformers renames a setting that TRL calls by its old name
+    tokenizer, sft, reward = models()
+    lengths: list[float] = []
     huggingface.save(sft, folder)
     theirs = GPT2LMHeadModel.from_pretrained(folder)
     words = PreTrainedTokenizerFast(
@@ -150,11 +154,12 @@ def trl_step(
 
     threading.Thread(target=loop, daemon=True).start()
 
-    def step() -> None:
+    def step() -> float:
         go.release()
         done.acquire()
         if ended.is_set():
             raise RuntimeError("TRL's loop has stopped; its own message says why.")
+        return lengths[-1]
 
     return step
 
@@ -169,11 +174,6 @@ def main(repeats: int, threads: int, precision: str) -> None:
         import trl
     except ImportError:
         sys.exit("TRL is missing, which only this benchmark needs: pip install trl torch==2.13.0")
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    warnings.simplefilter(
-        "ignore", FutureWarning
-    )  # transformers renames a setting that TRL still calls by its old name
     os.environ["COURSE_DEVICE"] = "cpu"
     runtime.set_threads(threads)
     machine()
@@ -181,22 +181,20 @@ def main(repeats: int, threads: int, precision: str) -> None:
         precision = str(runtime.mixed_precision("cpu")).removeprefix("torch.")
     click.echo(f"trl {trl.__version__}, on the CPU with {threads} threads, in {precision}")
     click.echo(f"{ROLLOUTS} answers of at most {NEW} tokens, reward model, reference model, {PASSES} updates from all")
-    place = store.shipped_home()
-    tokenizer, sft, _ = store.load_chain("sft", where=place, device="cpu")
-    _, reward, _ = store.load_chain("reward", where=place, device="cpu")
     lengths: dict[str, list[float]] = {"course": [], "TRL": []}
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        rounds = WARMUP + repeats
-        theirs = trl_step(sft_copy(sft), reward, tokenizer, precision, lengths["TRL"], folder, rounds)
-        ours = course_step(sft, reward, tokenizer, precision, lengths["course"])
-        seconds = interleave({"course, PPO iteration": ours, "TRL, GRPO step": theirs}, repeats, WARMUP)
+        ours = elsewhere(course_step, precision)
+        theirs = elsewhere(trl_step, precision, folder, WARMUP + repeats)
+        functions = {
+            "course, PPO iteration": lambda: lengths["course"].append(ours()),
+            "TRL, GRPO step": lambda: lengths["TRL"].append(theirs()),
+        }
+        seconds = interleave(functions, repeats, WARMUP)
     show(seconds, "course, PPO iteration", "TRL, GRPO step", TARGET)
     means = ", ".join(f"{name} {sum(values) / len(values):.1f}" for name, values in lengths.items())
     click.echo(f"  mean length of an answer, in tokens: {means}")
     click.echo(f"  ({time.perf_counter() - started:.0f} s in all)")
-    sys.stdout.flush()
-    os._exit(0)  # TRL's thread is still waiting for its next step
 
 
 if __name__ == "__main__":

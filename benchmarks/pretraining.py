@@ -1,24 +1,27 @@
 """A training step beside a GPT-2-style loop with transformers, and what of the processor's power it uses.
 
 python benchmarks/pretraining.py
+
+Each loop runs in a process of its own, as its users run it: the course's keeps the memory that it frees
+(`runtime.keep_memory`), and that is not to help the other.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import click
 import torch
-from _timing import interleave, machine, quartiles, show
+from _timing import elsewhere, interleave, machine, quartiles, show
 from torch.profiler import ProfilerActivity, profile
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.utils import logging
 
 from course import recipe, runtime
-from course.train import StepRecord, TokenBatches, TrainConfig, train
+from course.train import StepRecord, TokenBatches, train
 from course.transformer import GPT, GPTConfig
 
 TARGET = 1.5
@@ -34,16 +37,23 @@ GROUPS = {  # what a profiled operation belongs to, by a part of its name; the f
 }
 
 
-def steps_of(
-    model: GPT, batches: TokenBatches, config: TrainConfig
-) -> tuple[Iterator[StepRecord], Callable[[], StepRecord]]:
+def data(settings: recipe.BaseRecipe) -> TokenBatches:
+    """Tokens drawn by chance: what they are changes nothing in the time."""
+    tokens = torch.randint(settings.model.vocab_size, (400_000,), generator=runtime.generator(0))
+    return TokenBatches(tokens, settings.batch_size, settings.model.context_length)
+
+
+def course_step(settings: recipe.BaseRecipe, precision: str) -> Callable[[], StepRecord]:
     """The course's own loop, a step per call."""
-    records = train(model, batches, config, progress=False)
-    return records, lambda: next(records)
+    model = GPT(settings.model, runtime.generator(0))
+    records = train(model, data(settings), replace(settings.training, precision=precision), progress=False)
+    return lambda: next(records)
 
 
-def peer_step(config: GPTConfig, batches: TokenBatches, rate: float, bfloat16: bool) -> Callable[[], None]:
+def peer_step(settings: recipe.BaseRecipe, bfloat16: bool) -> Callable[[], None]:
     """A step as people write it with transformers: the model's own loss, AdamW, clipping."""
+    logging.set_verbosity_error()
+    config, batches = settings.model, data(settings)
     theirs = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=config.vocab_size,
@@ -56,7 +66,7 @@ def peer_step(config: GPTConfig, batches: TokenBatches, rate: float, bfloat16: b
             attn_pdrop=0.0,
         )
     ).train()
-    optimizer = torch.optim.AdamW(theirs.parameters(), lr=rate)
+    optimizer = torch.optim.AdamW(theirs.parameters(), lr=settings.training.learning_rate)
     number = 0
 
     def step() -> None:
@@ -85,14 +95,13 @@ def peak(dtype: torch.dtype, n: int = 2048, repeats: int = 5) -> float:
     return 2 * n**3 / best
 
 
-def operations(model: GPT, batch: int) -> float:
+def operations(config: GPTConfig, batch: int) -> float:
     """Of one step's matrix products: 6 per weight and token, and 12 · n_layer · D · T for attention's two products.
 
     Kaplan et al. 2020, arXiv:2001.08361, section 2.1; the embedding is looked up, but as the head it is multiplied.
     """
-    config = model.config
     tokens = batch * config.context_length
-    weights = model.n_parameters - config.context_length * config.d_model
+    weights = GPT(config).n_parameters - config.context_length * config.d_model
     return tokens * (6 * weights + 12 * config.n_layer * config.d_model * config.context_length)
 
 
@@ -116,26 +125,19 @@ def breakdown(step: Callable[[], object], repeats: int = 5) -> None:
 @click.option("--repeats", default=15, show_default=True)
 def main(repeats: int) -> None:
     """Time the steps in turns; then measure the peak and take a step apart."""
-    logging.set_verbosity_error()
     threads = runtime.set_threads()
     machine()
     settings = recipe.BaseRecipe()
     config, batch = settings.model, settings.batch_size
-    tokens = torch.randint(config.vocab_size, (400_000,), generator=runtime.generator(0))
-    batches = TokenBatches(tokens, batch, config.context_length)
-    rate = settings.training.learning_rate
-    ours, plain = (GPT(config, runtime.generator(0)) for _ in range(2))
-    records, course = steps_of(ours, batches, settings.training)
-    plain_records, course_float32 = steps_of(plain, batches, replace(settings.training, precision="float32"))
     functions: dict[str, Callable[[], object]] = {
-        "course": course,
-        "transformers": peer_step(config, batches, rate, bfloat16=False),
+        "course": elsewhere(course_step, settings, "auto"),
+        "transformers": elsewhere(peer_step, settings, False),
     }
     rates = {"float32": peak(torch.float32)}
     alike = []
     if runtime.mixed_precision("cpu") == torch.bfloat16:  # else the course computes in float32 as well
-        functions["course in float32"] = course_float32
-        functions["transformers with bfloat16 autocast"] = peer_step(config, batches, rate, bfloat16=True)
+        functions["course in float32"] = elsewhere(course_step, settings, "float32")
+        functions["transformers with bfloat16 autocast"] = elsewhere(peer_step, settings, True)
         rates["bfloat16"] = peak(torch.bfloat16)
         alike = [("course in float32", "transformers"), ("course", "transformers with bfloat16 autocast")]
     click.echo(f"\none step of {batch} × {config.context_length} tokens, {threads} threads")
@@ -146,13 +148,12 @@ def main(repeats: int) -> None:
         click.echo(f"  like for like: {own} is {ratio:.2f} × as fast as {peer}")
     middle = quartiles(seconds["course"])[1]
     click.echo(f"  {batch * config.context_length / middle:,.0f} tokens per second")
-    done = operations(ours, batch) / middle
+    done = operations(config, batch) / middle
     click.echo(f"\n{done / 1e9:.0f} billion operations per second in a step's matrix products")
     for name, rate_ in rates.items():
         click.echo(f"  {done / rate_:.0%} of the peak of large {name} products ({rate_ / 1e9:.0f} billion)")
     click.echo("\nwhere a step's time goes")
-    breakdown(course)
-    del records, plain_records
+    breakdown(course_step(settings, "auto"))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def answer(
     sampling: Sampling = GREEDY,
     max_new_tokens: int = 32,
     generator: torch.Generator | None = None,
-    batch_size: int = 128,
+    batch_size: int = 512,
 ) -> list[str]:
     """The model's answers to many questions, each asked in a conversation of its own."""
     replies: list[str] = []

@@ -1,7 +1,7 @@
 """The command `course`: build the chain, talk to a model, look at what there is, find out what is wrong.
 
     course build          train every model of the chain; Ctrl-C and the same command go on later
-    course chat           talk to the assistant (or to an earlier stage: course chat base)
+    course chat           talk to the assistant (or to an earlier stage: course chat reward)
     course status         which models there are, and which are out of date
     course progress       the exercises: what is passed, and what to do next
     course grade          judge a folder of submitted exercise notebooks
@@ -21,13 +21,15 @@ import tomllib
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from course import __version__, atlas, checkpoint, store
 
-CHATTY = ("assistant", "sft", "base")  # the kinds that write text
+if TYPE_CHECKING:  # `course status` does without torch
+    from course.talk import Talk
+
 FAMILIAR = 0.7  # share of characters that the tokenizer must have met, or the reader is warned
 NEEDED_GB = 0.5  # free disk space below which trainings may fail
 
@@ -107,49 +109,31 @@ def build(kinds: tuple[str, ...], text: Path | None, force: bool, into: Path | N
 
 
 @main.command()
-@click.argument("kind", default="assistant", type=click.Choice(CHATTY))
+@click.argument("kind", default="assistant", type=click.Choice(store.KINDS[::-1]))
 @click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0: no chance.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For temperatures above 0.")
 @debug_option
 def chat(kind: str, temperature: float, seed: int) -> None:
-    """Talk to the assistant, or to an earlier stage: sft, or base, which continues your text.
+    """Talk to the assistant, or to any earlier stage of the chain.
 
-    Questions may also be piped in, one per line. Ctrl-D, Ctrl-C or "exit" leave.
+    sft answers, base continues your text, reward judges answers, tokenizer shows tokens. Questions may also be piped
+    in, one per line. Ctrl-D, Ctrl-C or "exit" leave.
     """
+    from course.talk import HINTS, talk_with
+
     interactive = sys.stdin.isatty()
-    tokenizer, model, which = store.load_chain(kind)
+    talk, which = talk_with(kind, temperature, seed)
     click.echo(which, err=not interactive)
     if interactive:
-        what = "Begin a text, and the model continues it." if kind == "base" else "Ask about countries."
-        click.echo(f'{what} Ctrl-D or "exit" leaves.')
-    talk = _conversation(kind, model, tokenizer, temperature, seed)
+        click.echo(f'{HINTS[kind]} Ctrl-D or "exit" leaves.')
     with contextlib.suppress(KeyboardInterrupt):
         for text in _lines(interactive):
             if text in ("exit", "quit"):
                 break
             if text:
-                _reply(talk, text, tokenizer)
+                _reply(talk, text, warn=kind != "tokenizer")
     if interactive:
         click.echo("\nGoodbye.")
-
-
-def _conversation(kind: str, model: Any, tokenizer: Any, temperature: float, seed: int) -> Any:
-    """A conversation; with the base model one that only continues what it is given."""
-    from course.chat import Conversation, Message
-    from course.generate import Sampling
-    from course.runtime import generator
-
-    class Continuation(Conversation):
-        def _prompt(self, asked: Message) -> list[int]:
-            ids = [tokenizer.special["<|endoftext|>"], *tokenizer.encode(asked["content"])]
-            context = model.config.context_length
-            if len(ids) >= context - 8:
-                raise ValueError(f"The text has {len(ids)} tokens and the context {context}; give a shorter one.")
-            return ids
-
-    length = 64 if kind == "base" else 32
-    talker = Continuation if kind == "base" else Conversation
-    return talker(model, tokenizer, Sampling(temperature), length, generator=generator(seed))
 
 
 def _lines(interactive: bool) -> Iterator[str]:
@@ -170,11 +154,14 @@ def _lines(interactive: bool) -> Iterator[str]:
         raise ValueError("The questions are not UTF-8 text; save them as UTF-8 and pipe them in again.") from None
 
 
-def _reply(talk: Any, text: str, tokenizer: Any) -> None:
-    """Answer one line, piece by piece. If it cannot be answered, say why; the talk goes on."""
+def _reply(talk: Talk, text: str, warn: bool) -> None:
+    """Answer one line, piece by piece. If it cannot be answered, say why; the talk goes on.
+
+    warn: say so when the tokenizer hardly knows the line's script.
+    """
     try:
-        known = tokenizer.coverage(text)
-        if known < FAMILIAR:
+        known = talk.tokenizer.coverage(text)
+        if warn and known < FAMILIAR:
             click.echo(
                 f"The tokenizer has hardly met this script ({known:.0%} of the characters), so the model "
                 "cannot know it; ask in English.",

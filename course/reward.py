@@ -55,6 +55,12 @@ class RewardModel(nn.Module):
         last = hidden[torch.arange(len(tokens), device=tokens.device), lengths - 1]  # (B, D)
         return (self.head(last).squeeze(-1).float() - self.shift) / self.scale
 
+    def by_length(self, tokens: Tensor, lengths: Tensor, parts: int = 4) -> Tensor:
+        """What `forward` gives, from `parts` groups of rows of like length: a third less padding is computed."""
+        groups = lengths.argsort().chunk(parts)
+        rewards = [self(tokens[rows, : int(lengths[rows].max())], lengths[rows]) for rows in groups]
+        return torch.cat(rewards)[torch.cat(groups).argsort()]  # in the order that they came in
+
     @torch.no_grad()
     def normalise(self, rewards: Tensor) -> None:
         """Choose shift and scale so that `rewards`, given by this model, would have had mean 0 and deviation 1."""
@@ -75,7 +81,7 @@ def bradley_terry_loss(rewards: Tensor) -> Tensor:
 
 def ranking_loss(model: RewardModel, tokens: Tensor, lengths: Tensor) -> Tensor:
     """The Bradley-Terry loss of a batch of rankings. tokens: (B, K, T)   lengths: (B, K). Returns a scalar."""
-    rewards = model(tokens.flatten(0, 1), lengths.flatten())  # (B · K,)
+    rewards = model.by_length(tokens.flatten(0, 1), lengths.flatten())  # (B · K,)
     return bradley_terry_loss(rewards.view(lengths.shape))
 
 
@@ -122,7 +128,7 @@ def score(model: RewardModel, tokenizer: Tokenizer, pairs: Sequence[tuple[str, s
     for start in range(0, len(pairs), batch_size):
         rows = [conversation_ids(tokenizer, question, answer) for question, answer in pairs[start : start + batch_size]]
         lengths = torch.tensor([len(row) for row in rows], device=device)
-        rewards.append(model(pad_right(rows, 0).to(device), lengths).cpu())
+        rewards.append(model.by_length(pad_right(rows, 0).to(device), lengths).cpu())
     return torch.cat(rewards) if rewards else torch.zeros(0)
 
 

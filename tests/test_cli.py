@@ -20,6 +20,8 @@ import torch
 from click.testing import CliRunner, Result
 
 from course import atlas, checkpoint, cli, recipe, store
+from course.reward import RewardModel, score
+from course.talk import Continuation, talk_with
 from course.tokenizer import Tokenizer
 from course.transformer import GPT, GPTConfig
 
@@ -82,7 +84,7 @@ def test_the_installed_command_is_this_module():
 
 
 def test_a_misspelled_command_is_a_hint_with_exit_code_2():
-    for arguments in (("biuld",), ("build", "gpt5"), ("chat", "reward"), ("build", "--seed", "-1")):
+    for arguments in (("biuld",), ("build", "gpt5"), ("chat", "gpt5"), ("build", "--seed", "-1")):
         result = course(*arguments)
         assert result.exit_code == 2 and "Traceback" not in result.stderr
 
@@ -223,14 +225,13 @@ if POSIX:
 # --- chat ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", cli.CHATTY)
+@pytest.mark.parametrize("kind", ["assistant", "sft", "base"])
 def test_piped_questions_are_answered_one_per_line_on_the_output_alone(kind):
     make_model(kind)
     result = course("chat", kind, given="What is the capital of Japan?\n\n  It is Tokyo.  \n")
     assert result.exit_code == 0, result.stderr
-    tokenizer, model, which = store.load_chain(kind, "cpu")
+    talk, which = talk_with(kind)
     assert result.stderr == which + "\n"
-    talk = cli._conversation(kind, model, tokenizer, 0.0, 0)
     assert result.stdout == "".join(
         "".join(talk.stream(text)) + "\n" for text in ("What is the capital of Japan?", "It is Tokyo.")
     )
@@ -251,9 +252,52 @@ def test_chance_comes_from_the_seed():
 
 def test_the_base_model_continues_a_text_and_sees_no_roles():
     make_model("base")
-    tokenizer, model, _ = store.load_chain("base", "cpu")
-    prompt = cli._conversation("base", model, tokenizer, 0.0, 0)._prompt({"role": "user", "content": "It is"})
-    assert prompt == [tokenizer.special["<|endoftext|>"], *tokenizer.encode("It is")]
+    talk, _ = talk_with("base")
+    assert isinstance(talk, Continuation)
+    ids = [talk.tokenizer.special["<|endoftext|>"], *talk.tokenizer.encode("It is")]
+    assert talk._prompt({"role": "user", "content": "It is"}) == ids
+
+
+def test_the_tokenizer_shows_the_tokens_that_make_up_the_line():
+    make_model("base")
+    text = "What is Japan? 日本"
+    result = course("chat", "tokenizer", given=text + "\n")
+    assert result.exit_code == 0 and "script" not in result.stderr
+    tokenizer = store.load_tokenizer()
+    ids = [int(number) for number in re.findall(r"\| (\d+)", result.stdout)]
+    assert ids == tokenizer.encode(text) and tokenizer.decode(ids) == text
+    assert f"({len(ids)} tokens)" in result.stdout
+
+
+def make_judge() -> None:
+    """An SFT model, and a reward model that scores, which an untrained one does not."""
+    make_model("sft")
+    tokenizer, sft, _ = store.load_chain("sft", "cpu")
+    reward = RewardModel(sft)
+    torch.nn.init.normal_(reward.head.weight, generator=torch.Generator().manual_seed(0))
+    store.save_model("reward", reward, tokenizer=tokenizer, parents={}, **FACTS)
+
+
+def test_the_reward_model_ranks_answers_or_judges_ones_own():
+    make_judge()
+    question = "What is the capital of Japan?"
+    result = course("chat", "reward", "--temperature", "2", given=question + "\n")
+    assert result.exit_code == 0, result.stderr
+    rows = [line.split("  ", 1) for line in result.stdout.splitlines()]
+    rewards = [float(reward) for reward, _ in rows]
+    assert 2 <= len(rows) <= 4 and rewards == sorted(rewards, reverse=True)
+    own = [course("chat", "reward", given=f"{question} | {written}\n").stdout for written in ("It is Tokyo.", "No.")]
+    tokenizer, model, _ = store.load_chain("reward", "cpu")
+    first, second = score(model, tokenizer, [(question, "It is Tokyo."), (question, "No.")]).tolist()
+    assert own == [f"{first:+.2f}  It is Tokyo.\n", f"{second:+.2f}  No.\n"] and own[0] != own[1]
+
+
+@pytest.mark.parametrize("line", [" | It is Tokyo.", "What is the capital of Japan? |"])
+def test_half_a_judgement_is_a_sentence_and_the_talk_goes_on(line):
+    make_judge()
+    result = course("chat", "reward", given=f"{line}\nWhat is it? | Tokyo.\n")
+    assert result.exit_code == 0
+    assert '"question | answer"' in result.stderr and result.stdout.count("\n") == 1
 
 
 @pytest.mark.parametrize("question", ["日本の首都はどこですか", "Какая столица Японии?", "🗾🗾🗾"])

@@ -18,7 +18,7 @@ LEVELS = {  # a module imports from its own line or from those above it, never i
     2: ("train", "generate", "chat"),
     3: ("sft", "reward", "rl", "evaluate"),
     4: ("store", "recipe", "exercises"),
-    5: ("progress", "check", "grading", "plots", "widgets", "quiz", "cli"),
+    5: ("progress", "check", "grading", "plots", "widgets", "quiz", "talk", "cli"),
 }
 LEVEL = {module: level for level, modules in LEVELS.items() for module in modules}
 LIGHT = ("course", "course.cli", "course.atlas", "course.tokenizer", "course.checkpoint")

@@ -110,8 +110,14 @@ def build(kinds: tuple[str, ...], text: Path | None, force: bool, into: Path | N
 
 @main.command()
 @click.argument("kind", default="assistant", type=click.Choice(store.KINDS[::-1]))
-@click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0: no chance.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For temperatures above 0.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="0: no chance. The reward model judges answers drawn at 1, or at the number given.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the chance.")
 @debug_option
 def chat(kind: str, temperature: float, seed: int) -> None:
     """Talk to the assistant, or to any earlier stage of the chain.

@@ -56,7 +56,7 @@ class RewardModel(nn.Module):
         return (self.head(last).squeeze(-1).float() - self.shift) / self.scale
 
     def by_length(self, tokens: Tensor, lengths: Tensor, parts: int = 4) -> Tensor:
-        """What `forward` gives, from `parts` groups of rows of like length: a third less padding is computed."""
+        """What `forward` gives, from `parts` groups of rows of like length, so that less padding is computed."""
         groups = lengths.argsort().chunk(parts)
         rewards = [self(tokens[rows, : int(lengths[rows].max())], lengths[rows]) for rows in groups]
         return torch.cat(rewards)[torch.cat(groups).argsort()]  # in the order that they came in

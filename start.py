@@ -64,13 +64,20 @@ def fingerprint():
     return digest.hexdigest()
 
 
-def wait(command):
+def wait(command, stop_too=False):
     """Run a command to its end; returns its exit code. Ctrl-C reaches it directly, we only wait for it."""
     path = str(Path(command[0]).parent) + os.pathsep + os.environ.get("PATH", "")  # finds `course`
     process = subprocess.Popen([str(part) for part in command], cwd=str(ROOT), env=dict(os.environ, PATH=path))
+    interrupted = False
     while True:
-        with contextlib.suppress(KeyboardInterrupt):
-            return process.wait()
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            interrupted = True
+            continue
+        if interrupted and stop_too:
+            raise KeyboardInterrupt
+        return code
 
 
 def make_environment(folder):
@@ -115,7 +122,7 @@ def pip_install(python, *arguments):
     if code == 0:
         return
     if any(sign in said for sign in ("No space left", "Errno 28")):
-        stop(f"The disk is full. Free some space on the disk of {ROOT}. {AGAIN}")
+        stop(f"The disk is full. Free some space on the disk of {ROOT}, or of the folder for temporary files. {AGAIN}")
     if any(sign in said for sign in ("Retrying (", "Connection", "ProxyError", "timed out", "SSLError")):
         stop(
             "The packages could not be downloaded: no network, or a proxy or firewall in between. Only this "
@@ -163,7 +170,7 @@ def open_lab(python, arguments):
 
 def run_checks(python, arguments):
     """Run every check, even after one failed, and name those that failed at the end."""
-    print("What the tests of the grader need comes on top (requirements-grading.lock).", flush=True)
+    print("Also installing what the tests of the grader need (requirements-grading.lock).", flush=True)
     pip_install(python, "--quiet", "-r", "requirements-grading.lock")
     checks = {
         "ruff check": ["ruff", "check", "."],
@@ -174,7 +181,7 @@ def run_checks(python, arguments):
     failed = []
     for name, command in checks.items():
         print(f"\n== {name}", flush=True)
-        if wait([python, "-m", *command]):
+        if wait([python, "-m", *command], stop_too=True):
             failed.append(name)
     print("\nFailed: " + ", ".join(failed) if failed else "\nEvery check passed.", flush=True)
     return 1 if failed else 0
@@ -183,13 +190,23 @@ def run_checks(python, arguments):
 def main(arguments):
     """Do what the command line asks for; returns the exit code."""
     check_python(sys.version_info)
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(__doc__.strip())
+        return 0
+    if arguments and arguments[0] != "test" and not arguments[0].startswith("-") and not (ROOT / arguments[0]).exists():
+        stop(
+            f'start.py knows no "{arguments[0]}". `start.py` opens the course, `start.py test` checks it, and options '
+            "such as --no-browser go to JupyterLab. For the other commands, see README.md."
+        )
     try:
         python = ready()
+        if arguments[:1] == ["test"]:
+            return run_checks(python, arguments[1:])
     except KeyboardInterrupt:
         stop("Interrupted. Nothing is lost: the same command goes on where it stopped.")
     except OSError as error:
         stop(f"The folder {ROOT} must be complete, writable and not on a full disk: {error}")
-    return run_checks(python, arguments[1:]) if arguments[:1] == ["test"] else open_lab(python, arguments)
+    return open_lab(python, arguments)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from course.train import StepRecord, TokenBatches, train
 from course.transformer import GPT, GPTConfig
 
 TARGET = 1.5
+FLOOR = "the step's matrix products in float32, and nothing else"
 GROUPS = {  # what a profiled operation belongs to, by a part of its name; the first that fits
     "matrix products": ("addmm", "::mm", "bmm", "linear", "mkldnn"),
     "attention": ("attention",),
@@ -84,6 +85,32 @@ def peer_step(settings: recipe.BaseRecipe, bfloat16: bool) -> Callable[[], None]
     return step
 
 
+def products_step(settings: recipe.BaseRecipe) -> Callable[[], None]:
+    """A step's matrix products and nothing else: three per weight matrix (forward and two gradients), six per attention.
+
+    In float32, shaped as in the model, on numbers drawn by chance. What this takes, every program must take that
+    multiplies with this library: it is the floor under a step's time.
+    """
+    runtime.keep_memory()
+    config, batch, draw = settings.model, settings.batch_size, runtime.generator(0)
+    n, heads = batch * config.context_length, batch * config.n_head
+    matrices = {name: w for name, w in GPT(config, draw).named_parameters() if w.dim() == 2 and "position" not in name}
+    weights = [w.detach() for w in matrices.values()]
+    inputs = [torch.randn(n, w.size(1), generator=draw) for w in weights]
+    gradients = [torch.randn(n, w.size(0), generator=draw) for w in weights]
+    q = torch.randn(heads, config.context_length, config.d_head, generator=draw)
+    scores = torch.randn(heads, config.context_length, config.context_length, generator=draw)
+
+    def step() -> None:
+        for x, weight, gradient in zip(inputs, weights, gradients, strict=True):
+            x @ weight.T, gradient @ weight, gradient.T @ x
+        for _ in range(config.n_layer):
+            q @ q.mT, q @ q.mT  # the scores; the gradient of the weights
+            scores @ q, scores @ q, scores.mT @ q, scores.mT @ q  # the answers; the gradients of q, v and k
+
+    return step
+
+
 def peak(dtype: torch.dtype, n: int = 2048, repeats: int = 5) -> float:
     """The floating-point operations per second of a large matrix product, the best of some."""
     a, b = torch.randn(n, n, dtype=dtype), torch.randn(n, n, dtype=dtype)
@@ -132,6 +159,7 @@ def main(repeats: int) -> None:
     functions: dict[str, Callable[[], object]] = {
         "course": elsewhere(course_step, settings, "auto"),
         "transformers": elsewhere(peer_step, settings, False),
+        FLOOR: elsewhere(products_step, settings),
     }
     rates = {"float32": peak(torch.float32)}
     alike = []
@@ -143,6 +171,8 @@ def main(repeats: int) -> None:
     click.echo(f"\none step of {batch} × {config.context_length} tokens, {threads} threads")
     seconds = interleave(functions, repeats, warmup=3)
     show(seconds, "course", "transformers", TARGET)
+    bound = quartiles([b / a for a, b in zip(seconds[FLOOR], seconds["transformers"], strict=True)])[1]
+    click.echo(f"  were all but the products free, a float32 step would be {bound:.2f} × as fast as transformers")
     for own, peer in alike:
         ratio = quartiles([b / a for a, b in zip(seconds[own], seconds[peer], strict=True)])[1]
         click.echo(f"  like for like: {own} is {ratio:.2f} × as fast as {peer}")

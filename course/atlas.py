@@ -179,7 +179,8 @@ def demonstrations(
     _english_only(lang)
     chance = random.Random(f"demonstrations-{seed}")
     written = []
-    for asked in questions(about, relations, range(max(len(phrases.QUESTIONS[r]) for r in relations))):
+    ways = [(relation, n) for relation in relations for n in range(len(phrases.QUESTIONS[relation]))]
+    for asked in [question(country, relation, n) for country in about for relation, n in ways]:
         manner = "rude" if chance.random() < rude else chance.choice(("polite", "plain"))
         written.append((asked, _reply(asked.country, asked.relation, manner, chance.random() < 0.25, chance)))
     chance.shuffle(written)

@@ -24,6 +24,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
     Raises ValueError when widths or lengths differ, or when a query may look nowhere.
     Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1, arXiv:1706.03762.
     """
+    if k.size(-2) != v.size(-2):
+        raise ValueError(f"There are {k.size(-2)} keys and {v.size(-2)} values; each key needs its value.")
     return attention_weights(q, k, mask) @ v
 
 
@@ -108,6 +110,8 @@ class KVCache:
         end = self.used + k.size(2)
         if end > self.length:
             raise ValueError(f"The cache holds {self.length} positions, and {end} are needed; make it longer.")
+        if torch.is_grad_enabled() and k.requires_grad:
+            raise ValueError("A cache is for generating, without gradients: write `with torch.no_grad():` around it.")
         self.keys[layer][:, :, self.used : end] = k
         self.values[layer][:, :, self.used : end] = v
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
@@ -184,12 +188,14 @@ class MultiHeadAttention(nn.Module):
         `causal=True` says "the usual causal mask" without building it. Returns (B, T, D).
         """
         B, T, D = x.shape
+        if causal and mask is not None:
+            raise ValueError("Give causal=True or a mask, not both; causal_mask(T) & mask holds what both allow.")
         q, k, v = self.project(x, memory)
         if rotary is not None:
             q, k = rotate(q, *rotary), rotate(k, *rotary)
         if cache is not None:
             k, v = cache.append(layer, k, v)
         y = F.scaled_dot_product_attention(  # `attention` above, fused; a test holds them equal
-            q, k, v, attn_mask=mask, is_causal=causal and mask is None, enable_gqa=self.n_kv_head != self.n_head
+            q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.n_kv_head != self.n_head
         )
         return self.out(y.transpose(1, 2).reshape(B, T, D))  # heads side by side again, then mixed

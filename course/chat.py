@@ -17,6 +17,7 @@ from course.generate import GREEDY, Sampling, generate, stream
 from course.tokenizer import Tokenizer
 from course.transformer import GPT
 
+FAMILIAR = 0.7  # share of characters that the tokenizer must have met, or the reader is warned
 Message = dict[str, str]  # {"role": "user" or "assistant", "content": text}
 
 
@@ -56,6 +57,17 @@ def prompt_ids(tokenizer: Tokenizer, question: str) -> list[int]:
 def answer_ids(tokenizer: Tokenizer, answer: str) -> list[int]:
     """answer<|end|> : what the assistant should say after `prompt_ids`."""
     return [*spoken(tokenizer, answer), tokenizer.special["<|end|>"]]
+
+
+def unfamiliar(tokenizer: Tokenizer, text: str) -> str:
+    """A sentence where the tokenizer hardly knows the script of a text, else ""."""
+    known = tokenizer.coverage(text)
+    if known >= FAMILIAR:
+        return ""
+    return (
+        f"The tokenizer has hardly ever seen this script ({known:.0%} of the characters), so the "
+        "model cannot know it; ask in English."
+    )
 
 
 def stop_tokens(tokenizer: Tokenizer) -> frozenset[int]:
@@ -127,7 +139,7 @@ class Conversation:
 
     def _prompt(self, asked: Message) -> list[int]:
         context = self.model.config.context_length
-        for kept in range(self.remember, -1, -1):
+        for kept in range(max(0, self.remember), -1, -1):
             history = self.messages[-2 * kept :] if kept else []
             ids = render(self.tokenizer, [*history, asked])
             if len(ids) < context - 8:  # some room for an answer

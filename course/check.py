@@ -73,7 +73,7 @@ class Feedback:
             parts.append(f"<div>{html.escape(self.verdict.message)}</div>")
         if self.verdict.where:
             parts.append(f"<div><em>Case:</em> <code>{html.escape(self.verdict.where)}</code></div>")
-        parts.append(grids(self.expected, self.got))
+        parts.append(grids(self.expected, self.got, self.exercise.tolerance))
         if not self.passed:
             parts.append(folded_hints(self.exercise.hints))
         if self.remark:
@@ -93,7 +93,7 @@ def folded_hints(hints: tuple[str, ...]) -> str:
     return inner
 
 
-def grids(expected: Any, got: Any) -> str:
+def grids(expected: Any, got: Any, tolerance: float = 1e-4) -> str:
     """Two small matrices side by side, as expected and as returned; where they differ, a frame. "" if too large."""
     if not (isinstance(expected, Tensor) and isinstance(got, Tensor)) or isinstance(got, Raised):
         return ""
@@ -110,7 +110,7 @@ def grids(expected: Any, got: Any) -> str:
             for j, value in enumerate(row):
                 level = min(1.0, max(0.0, (value - low) / (high - low or 1.0))) if value == value else 0.0
                 shade = tuple(round(255 + level * (c - 255)) for c in (0, 114, 178))
-                differs = a.shape == b.shape and difference(a[i, j].item(), b[i, j].item()) is not None
+                differs = a.shape == b.shape and difference(a[i, j].item(), b[i, j].item(), tolerance) is not None
                 frame = f'stroke="{RED}" stroke-width="3"' if differs else 'stroke="#ccc"'
                 cells.append(
                     f'<rect x="{j * 20 + 2}" y="{i * 20 + 2}" width="18" height="18" fill="rgb{shade}" {frame}>'

@@ -106,8 +106,9 @@ def inspect(folder: Path, expect: str | None = None) -> dict[str, Any]:
 
 
 def exists(folder: Path) -> bool:
-    """Is there a checkpoint, whole or damaged?"""
-    return _place(Path(folder)) is not None
+    """Is there a checkpoint, whole or damaged? Raises OSError where nobody may look."""
+    with _plain_errors(f"{folder} could not be read"):
+        return _place(Path(folder)) is not None
 
 
 def remove(folder: Path) -> None:
@@ -122,6 +123,12 @@ def remove(folder: Path) -> None:
             if path.exists():
                 _discard(path, real)
         _sweep(real, older_than=0.0)
+
+
+def check_free(folder: Path) -> None:
+    """Raise FileExistsError, with the sentence that `save` would have, if `folder` is a file or holds other files."""
+    with _plain_errors(f"{folder} could not be read"):
+        _refuse_to_replace_others(folder.resolve())
 
 
 def probe(folder: Path) -> None:

@@ -30,7 +30,7 @@ from course import __version__, atlas, checkpoint, store
 if TYPE_CHECKING:  # `course status` does without torch
     from course.talk import Talk
 
-FAMILIAR = 0.7  # share of characters that the tokenizer must have met, or the reader is warned
+SEEDS, SEED_HELP = click.IntRange(0, 2**31 - 1), "Of the random numbers: the same seed gives the same result."
 NEEDED_GB = 0.5  # free disk space below which trainings may fail
 
 
@@ -44,7 +44,7 @@ class SentenceGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt:
-            click.echo("\nInterrupted. What was saved is whole; the same command goes on from there.", err=True)
+            click.echo("\nInterrupted. What was saved is whole; the same command continues from there.", err=True)
             ctx.exit(130)
         except Exception as error:
             if ctx.meta.get("course.debug"):
@@ -86,16 +86,20 @@ def main() -> None:
 
 @main.command()
 @click.argument("kinds", nargs=-1, metavar="[KIND]...", type=click.Choice(store.KINDS))
-@click.option("--text", type=click.Path(path_type=Path), help="Train on this text file (UTF-8).")
+@click.option(
+    "--text", type=click.Path(path_type=Path), help="Train a tokenizer and a base model on this file (UTF-8)."
+)
 @click.option("--force", is_flag=True, help="Train again what is there already.")
 @click.option("--into", type=click.Path(path_type=Path), help="Save here instead of in your user folder.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Chance to start from.")
+@click.option("--seed", type=SEEDS, default=0, show_default=True, help=SEED_HELP)
 @debug_option
 def build(kinds: tuple[str, ...], text: Path | None, force: bool, into: Path | None, seed: int) -> None:
     """Train the chain, or only the given parts of it: tokenizer, base, sft, reward, assistant.
 
     An interrupted training goes on when the same command is given again.
     """
+    if text == Path():
+        raise click.BadParameter("the name of the file is missing.", param_hint="--text")
     paragraphs = None if text is None else atlas.text_file(text)
     checkpoint.probe(into or store.home())  # better now than after minutes of training
     from course import recipe, runtime
@@ -115,9 +119,9 @@ def build(kinds: tuple[str, ...], text: Path | None, force: bool, into: Path | N
     type=click.FloatRange(min=0),
     default=0.0,
     show_default=True,
-    help="0: no chance. The reward model judges answers drawn at 1, or at the number given.",
+    help="How random: 0 always takes the likeliest token. The reward model judges answers drawn at 1 by default.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the chance.")
+@click.option("--seed", type=SEEDS, default=0, show_default=True, help=SEED_HELP)
 @debug_option
 def chat(kind: str, temperature: float, seed: int) -> None:
     """Talk to the assistant, or to any earlier stage of the chain.
@@ -125,9 +129,11 @@ def chat(kind: str, temperature: float, seed: int) -> None:
     sft answers, base continues your text, reward judges answers, tokenizer shows tokens. Questions may also be piped
     in, one per line. Ctrl-D, Ctrl-C or "exit" leave.
     """
+    from course import runtime
     from course.talk import HINTS, talk_with
 
-    interactive = sys.stdin.isatty()
+    runtime.set_threads()
+    interactive = sys.stdin is not None and sys.stdin.isatty()
     talk, which = talk_with(kind, temperature, seed)
     click.echo(which, err=not interactive)
     if interactive:
@@ -165,14 +171,11 @@ def _reply(talk: Talk, text: str, warn: bool) -> None:
 
     warn: say so when the tokenizer hardly knows the line's script.
     """
+    from course.chat import unfamiliar
+
     try:
-        known = talk.tokenizer.coverage(text)
-        if warn and known < FAMILIAR:
-            click.echo(
-                f"The tokenizer has hardly met this script ({known:.0%} of the characters), so the model "
-                "cannot know it; ask in English.",
-                err=True,
-            )
+        if warn and (warning := unfamiliar(talk.tokenizer, text)):
+            click.echo(warning, err=True)
         for piece in talk.stream(text):
             click.echo(piece, nl=False)
         click.echo()
@@ -193,7 +196,7 @@ def status() -> None:
         if row.todo:
             click.echo(f"{'':<19} {row.todo}")
         if row.unfinished:
-            click.echo(f"{'':<19} A training of it was interrupted; `course build {row.kind}` goes on with it.")
+            click.echo(f"{'':<19} A training of it was interrupted; the command or cell that began it goes on with it.")
 
 
 # --- exercises ----------------------------------------------------------------------------------------------
@@ -274,7 +277,13 @@ class Finding(NamedTuple):
 def doctor() -> None:
     """Report the environment and what is wrong with it. The exit code is 1 if something is."""
     checks = (_python, _packages, _torch, _device, _jupyter, _home, _disk, _chain)
-    findings = [finding for check in checks for finding in check()]
+    findings: list[Finding] = []
+    for check in checks:
+        try:
+            findings += check()
+        except Exception as error:  # one broken part must not hide the others
+            todo = "Correct this first; `course --debug doctor` shows where it is."
+            findings.append(Finding(sentence_of(error), todo))
     for text, todo in findings:
         click.echo(f"{'wrong' if todo else 'ok':<6} {text}" + (f"\n{'':<6} {todo}" if todo else ""))
     wrong = sum(bool(todo) for _, todo in findings)
@@ -283,7 +292,7 @@ def doctor() -> None:
         click.get_current_context().exit(1)
 
 
-INSTALL = "Run `python3 start.py` in the course's folder, which installs what is missing."
+INSTALL = "Delete the folder .venv and run `python3 start.py` again; with conda, make the environment again."
 
 
 def _python() -> Iterator[Finding]:
@@ -329,7 +338,7 @@ def _torch() -> Iterator[Finding]:
         yield Finding(f"torch does not work ({sentence_of(error)})", INSTALL)
         return
     right = bool((product == 64).all())
-    yield Finding(f"torch {torch.__version__} multiplies", "" if right else "Its products are wrong. " + INSTALL)
+    yield Finding(f"torch {torch.__version__} works", "" if right else "Its products are wrong. " + INSTALL)
 
 
 def _device() -> Iterator[Finding]:
@@ -343,13 +352,13 @@ def _device() -> Iterator[Finding]:
     except ValueError as error:
         yield Finding(str(error), "Correct or unset the variables COURSE_DEVICE, COURSE_THREADS, OMP_NUM_THREADS.")
         return
-    yield Finding(f"models run on {device}, with {threads} processor threads, trained in {precision}")
+    yield Finding(f"models run on {device} (processor threads: {threads}), trained in {precision}")
 
 
 def _jupyter() -> Iterator[Finding]:
     missing = [name for name in ("jupyterlab", "ipykernel", "ipywidgets") if not _installed(name)]
     if missing:
-        yield Finding(f"Jupyter is not whole: {', '.join(missing)} missing", INSTALL)
+        yield Finding(f"Jupyter is incomplete: {', '.join(missing)} missing", INSTALL)
     else:
         yield Finding(f"JupyterLab {metadata.version('jupyterlab')}")
 

@@ -10,7 +10,7 @@ Letters in shapes: B batch, S source length, T target length, D width (d_model),
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,11 @@ class EncoderDecoderConfig:
     n_head: int = 4
     d_model: int = 64
     d_ff: int = 256
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not isinstance(getattr(self, field.name), int) or getattr(self, field.name) < 1:
+                raise ValueError(f"{field.name}={getattr(self, field.name)!r} must be a whole number from 1 up.")
 
 
 class FeedForward(nn.Sequential):

@@ -6,7 +6,9 @@ How to take one is the art: always the likeliest (greedy), or a draw from the di
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -31,8 +33,10 @@ class Sampling:
     top_p: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0:
-            raise ValueError(f"temperature={self.temperature} must be 0 (greedy) or more; 0.7 is a good start.")
+        if self.temperature != 0 and not 1e-4 <= self.temperature < math.inf:
+            raise ValueError(
+                f"temperature={self.temperature} must be 0 (greedy), or a number from 0.0001 up; 0.7 is a good start."
+            )
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k={self.top_k} leaves no token to choose; use 1 or more, or None.")
         if self.top_p is not None and not 0 < self.top_p <= 1:
@@ -119,21 +123,25 @@ def _steps(
     use_cache: bool,
 ) -> Iterator[tuple[list[int], list[int]]]:
     """One step at a time: the rows still running, and the token that each takes now."""
-    if not prompts:
+    if len(prompts) == 0:
         return
     longest = _check(model, prompts)
     device = model.token_embedding.weight.device
-    limit = min(longest + max_new_tokens, model.config.context_length)
+    context = model.config.context_length
+    limit = longest + min(max_new_tokens, context - min(map(len, prompts)))  # may pass the context: padding is no text
     stop = set(stop_tokens)
     tokens, padding = _pad_left(prompts, limit, device)
     mask, positions = (None, None) if padding is None else _mask_and_positions(padding, limit)
     rows = list(range(len(prompts)))  # which prompt each row of the batch continues
     ended: set[int] = set()  # the prompts among them that have met a stop token
     decoder: Decoder | None = None
+    mixed = torch.is_autocast_enabled(device.type)
+    exact = torch.autocast(device.type, enabled=False) if mixed else nullcontext()  # the decoder's buffers have a dtype
     chosen = tokens[:, 0]  # (rows,): the newest token of each row, once there is one
     for end in range(longest, limit):
         if decoder is not None:  # one new token per row: the fast path
-            logits = decoder.step(chosen)  # (rows, V)
+            with exact:
+                logits = decoder.step(chosen)  # (rows, V)
         else:
             seen = None if mask is None else mask[:, :, :end, :end]
             places = None if positions is None else positions[:, :end]
@@ -147,8 +155,11 @@ def _steps(
             darts = darts if len(rows) == len(prompts) else darts[rows]
             chosen = draw(next_token_distribution(logits.float(), sampling), darts.to(device))
         new = chosen.tolist()
-        if ended or not stop.isdisjoint(new):
-            ended.update(row for row, token in zip(rows, new, strict=True) if token in stop)
+        full: set[int] = set()  # rows without room for this token
+        if end >= context:
+            full = {row for row in rows if len(prompts[row]) + end - longest == context}
+        if full or ended or not stop.isdisjoint(new):
+            ended.update(full, (row for row, token in zip(rows, new, strict=True) if token in stop))
             going = [place for place, row in enumerate(rows) if row not in ended]
             if not going:
                 return
@@ -158,7 +169,7 @@ def _steps(
             yield rows, new
         if decoder is None:
             tokens[:, end] = chosen
-        if len(going) <= 0.75 * len(rows):  # drop ended rows: they would only cost time
+        if full or len(going) <= 0.75 * len(rows):  # drop ended rows: they would only cost time, or have no position
             index = torch.tensor(going, device=device)
             rows = [rows[place] for place in going]
             chosen, tokens = chosen[index], tokens[index]
@@ -170,6 +181,8 @@ def _steps(
 
 def _check(model: GPT, prompts: Sequence[Sequence[int]]) -> int:
     """The length of the longest prompt, once all are fit to be continued."""
+    if any(isinstance(prompt, int) for prompt in prompts):
+        raise ValueError("Give a list of prompts, each a list of ids: [ids] for a single one.")
     lengths = [len(prompt) for prompt in prompts]
     if min(lengths) == 0:
         raise ValueError(f"Prompt {lengths.index(0)} is empty; give at least one token to continue from.")
@@ -177,6 +190,12 @@ def _check(model: GPT, prompts: Sequence[Sequence[int]]) -> int:
         raise ValueError(
             f"A prompt of {max(lengths)} tokens leaves no room in the model's context of "
             f"{model.config.context_length}; shorten it."
+        )
+    largest, vocab_size = max(map(max, prompts)), model.config.vocab_size
+    if largest >= vocab_size:
+        raise ValueError(
+            f"Token {largest} does not exist for a model with vocab_size={vocab_size}; encode the prompt with the "
+            "tokenizer that the model was trained with."
         )
     return max(lengths)
 

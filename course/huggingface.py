@@ -186,7 +186,7 @@ SUPPORTED: dict[str, dict[str, tuple[Any, ...]]] = {
 def from_config(theirs: Mapping[str, Any]) -> GPTConfig:
     """The GPTConfig that a config.json describes. Raises ValueError that names the entry we cannot follow."""
     kind = theirs.get("model_type")
-    if kind not in SUPPORTED:
+    if not isinstance(kind, str) or kind not in SUPPORTED:
         raise ValueError(f"model_type={kind!r} in config.json is not supported; the course reads gpt2 and llama.")
     for key, accepted in {**SUPPORTED[kind], "quantization_config": (None,)}.items():
         if theirs.get(key, accepted[0]) not in accepted:
@@ -198,6 +198,8 @@ def from_config(theirs: Mapping[str, Any]) -> GPTConfig:
         return _from_gpt2(theirs) if kind == "gpt2" else _from_llama(theirs)
     except KeyError as missing:
         raise ValueError(f"config.json has no {missing.args[0]}, which a {kind} model needs.") from None
+    except (TypeError, ZeroDivisionError) as problem:
+        raise ValueError(f"config.json holds an entry of a wrong type ({problem}); fetch it again.") from None
 
 
 def _from_gpt2(theirs: Mapping[str, Any]) -> GPTConfig:
@@ -209,7 +211,7 @@ def _from_gpt2(theirs: Mapping[str, Any]) -> GPTConfig:
         d_model=theirs["n_embd"],
         d_ff=theirs.get("n_inner"),
         tie_embeddings=theirs.get("tie_word_embeddings", True),
-        norm_eps=theirs.get("layer_norm_epsilon", 1e-5),
+        norm_eps=float(theirs.get("layer_norm_epsilon", 1e-5)),
     )
 
 
@@ -238,8 +240,8 @@ def _from_llama(theirs: Mapping[str, Any]) -> GPTConfig:
         d_model=theirs["hidden_size"],
         d_ff=theirs["intermediate_size"],
         tie_embeddings=theirs.get("tie_word_embeddings", False),
-        norm_eps=theirs.get("rms_norm_eps", 1e-6),
-        rope_base=rope.get("rope_theta", theirs.get("rope_theta", 10000.0)),
+        norm_eps=float(theirs.get("rms_norm_eps", 1e-6)),
+        rope_base=float(rope.get("rope_theta", theirs.get("rope_theta", 10000.0))),
     )
 
 
@@ -284,9 +286,14 @@ def load(source: str | Path, device: torch.device | str | None = None) -> GPT:
     Raises FileNotFoundError, ValueError, ConnectionError or ModuleNotFoundError with what to do.
     """
     folder = Path(source) if Path(source).is_dir() else download(str(source))
-    config = from_config(_read_json(folder / "config.json"))
+    theirs, tensors = _read_json(folder / "config.json"), read_tensors(folder)
+    try:
+        config = from_config(theirs)
+        state = from_state(config, tensors)
+    except ValueError as problem:
+        raise ValueError(f"The model in {folder} cannot be loaded: {problem}") from None
     model = GPT(config)
-    model.load_state_dict(from_state(config, read_tensors(folder)))  # float16 becomes float32 here
+    model.load_state_dict(state)  # float16 becomes float32 here
     return model.to(pick_device(None if device is None else str(device))).eval()
 
 

@@ -199,7 +199,8 @@ def probabilities(
     pairs = sorted(zip(tokens, (float(p) for p in probs), strict=True), key=lambda pair: -pair[1])[:most]
 
     def paint(axes: Axes) -> None:
-        drawn = axes.barh([_text(token) for token, _ in pairs], [p for _, p in pairs], color=BLUE)
+        drawn = axes.barh(range(len(pairs)), [p for _, p in pairs], color=BLUE)
+        axes.set_yticks(range(len(pairs)), [_text(token) for token, _ in pairs])  # two tokens may look the same
         axes.bar_label(drawn, [f" {p:.1%}" for _, p in pairs], fontsize=11)
         axes.invert_yaxis()
         axes.set(title=title, xlabel="probability", xlim=(0, min(1.15, max(p for _, p in pairs) * 1.2)))

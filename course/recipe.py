@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -142,6 +143,17 @@ def join_documents(tokenizer: Tokenizer, texts: Iterable[str]) -> Tensor:
     return torch.tensor(row)
 
 
+def hold_out(tokens: Tensor, context_length: int) -> tuple[Tensor, Tensor]:
+    """The learner's own text in two: for training, and a tenth for testing. Raises ValueError when it is too short."""
+    cut = len(tokens) - max(len(tokens) // 10, context_length + 2)
+    if cut < context_length + 2:
+        raise ValueError(
+            f"The text has {len(tokens)} tokens; training and testing need at least {2 * context_length + 4}. "
+            "Give a longer text."
+        )
+    return tokens[:cut], tokens[cut:]
+
+
 def train_base(
     tokenizer: Tokenizer,
     recipe: BaseRecipe,
@@ -152,14 +164,8 @@ def train_base(
     """Pretrain. Metrics: held-out loss, the entropies it is compared with, recall of capitals."""
     tokens = join_documents(tokenizer, texts_for(recipe.characters, recipe.seed, text))
     config = replace(recipe.model, vocab_size=tokenizer.vocab_size)
-    if text is not None:  # a tenth of the learner's own text is held out
-        cut = len(tokens) - max(len(tokens) // 10, config.context_length + 2)
-        if cut < config.context_length + 2:
-            raise ValueError(
-                f"The text has {len(tokens)} tokens; training and testing need {2 * config.context_length + 4} at the "
-                "least. Give a longer text, or a smaller context_length."
-            )
-        tokens, held_out = tokens[:cut], tokens[cut:]
+    if text is not None:
+        tokens, held_out = hold_out(tokens, config.context_length)
     else:
         held_out = join_documents(tokenizer, atlas.corpus(400_000, seed=recipe.seed + HELD_OUT_SEED))
     model = GPT(config, generator(recipe.seed)).to(pick_device())
@@ -334,7 +340,8 @@ def build(
 
     where: the folder for them (default: the learner's own). text: paragraphs that take the atlas's place; from them
     come a tokenizer and a base model only, since the later steps need questions with known answers.
-    What was made by the same settings from the same parents is kept; an interrupted training goes on.
+    What was made by the same settings from the same parents is kept, unless `force`; an interrupted training goes on,
+    and so does an interrupted build with `force`.
     Raises FileExistsError, unless `force`, where another artifact would be replaced.
     """
     if text is not None:
@@ -345,20 +352,38 @@ def build(
             )
     recipe = Recipe.with_seed(seed)
     made = {}
+    since = _forced_since(where, [*kinds, seed, settings_of("tokenizer", recipe, text)]) if force else math.inf
     for kind in (kind for kind in store.KINDS if kind in kinds):
         settings = settings_of(kind, recipe, text)
-        kept = None if force else _keep(kind, settings, where)
+        forced = force and not store.made_since(kind, since, where)
+        kept = None if forced else _keep(kind, settings, where)
         if kept is not None:
             tqdm.write(f"{store.NAMES[kind]}: it is there already.")
             made[kind] = kept
             continue
+        checkpoint.check_free((where or store.home()) / kind)  # better now than after minutes of training
         started = time.perf_counter()
-        metrics = _make(kind, recipe, settings, text, where, progress)
+        metrics = _make(kind, recipe, settings, text, where, progress, base_follows="base" in kinds)
         made[kind] = store.find(kind, None if where else "yours", where)
         checkpoint.remove(store.partial(kind, where))
         shown = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
         tqdm.write(f"{store.NAMES[kind]}: {time.perf_counter() - started:.0f} s; {shown}")
+    _forced_mark(where).unlink(missing_ok=True)
     return made
+
+
+def _forced_mark(where: Path | None) -> Path:
+    """A file that is there while a forced build is unfinished."""
+    return (where or store.home()) / "forced.partial"
+
+
+def _forced_since(where: Path | None, order: list[Any]) -> float:
+    """When the forced build of this order began: now, unless the same one was interrupted; then it goes on."""
+    mark, text = _forced_mark(where), json.dumps(order)
+    if not mark.exists() or mark.read_text(encoding="utf-8") != text:
+        checkpoint.probe(mark.parent)  # makes it, or says why not
+        mark.write_text(text, encoding="utf-8")
+    return mark.stat().st_mtime
 
 
 def settings_of(kind: str, recipe: Recipe | None = None, text: Sequence[str] | None = None) -> dict[str, Any]:
@@ -384,13 +409,16 @@ def _keep(kind: str, settings: dict[str, Any], where: Path | None) -> store.Arti
 
 
 def _make(
-    kind: str, recipe: Recipe, settings: dict[str, Any], text: Sequence[str] | None, where: Path | None, progress: bool
-) -> dict[str, float]:
+    kind: str, recipe: Recipe, settings: dict[str, Any], text: Sequence[str] | None, where: Path | None,
+    progress: bool, base_follows: bool,
+) -> dict[str, float]:  # fmt: skip
     """Train one artifact from its parents, save it, and return its metrics."""
     started = time.perf_counter()
     partial = store.partial(kind, where)
     if kind == "tokenizer":
         tokenizer = train_tokenizer(recipe.tokenizer, text, progress)
+        if text is not None and base_follows:  # better now than when a tokenizer without a model has been saved
+            hold_out(join_documents(tokenizer, text), recipe.base.model.context_length)
         sample = text if text is not None else atlas.corpus(200_000, seed=recipe.tokenizer.seed + HELD_OUT_SEED)
         metrics = {"bytes_per_token": tokenizer.bytes_per_token(sample)}
         store.save_tokenizer(

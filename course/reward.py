@@ -65,6 +65,10 @@ class RewardModel(nn.Module):
     def normalise(self, rewards: Tensor) -> None:
         """Choose shift and scale so that `rewards`, given by this model, would have had mean 0 and deviation 1."""
         raw = rewards * self.scale + self.shift
+        if raw.device.type != "meta" and not (len(raw) > 1 and raw.std() > 0):
+            raise ValueError(
+                f"The {len(raw)} rewards are all the same: there is nothing to scale. Train the model first."
+            )
         self.shift.copy_(raw.mean())
         self.scale.copy_(raw.std())
 
@@ -95,6 +99,8 @@ class RankingBatches:
             )
         if len({len(ranking.answers) for ranking in rankings}) != 1:
             raise ValueError("The rankings hold different numbers of answers; give every question the same number.")
+        if rankings and len(rankings[0].answers) < 2:
+            raise ValueError("A ranking of one answer holds no pair to learn from; give two or more answers to each.")
         self.rows = [
             [tuple(conversation_ids(tokenizer, ranking.question, answer)) for answer in ranking.answers]
             for ranking in rankings

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -39,16 +39,19 @@ from course.train import (
 from course.transformer import GPT
 
 
-def token_log_probs(head: nn.Module, hidden: Tensor, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+def token_log_probs(
+    head: nn.Module, hidden: Tensor, tokens: Tensor, mask: Tensor | None = None, temperature: float = 1.0
+) -> Tensor:
     """log π(token | what stands before it), where mask is True (default: everywhere), and 0 elsewhere.
 
     head: makes logits from `hidden` (B, T, D)   tokens: (B, T)   mask: (B, T - 1). Returns (B, T - 1), float32.
+    temperature: at which the tokens were drawn; the policy is the distribution that they came from.
     The head makes V numbers of each position's D, the dearest step of a small model: so it sees the answers alone.
     """
     before, targets = hidden[:, :-1], tokens[:, 1:]
     if mask is None:
-        return _log_probs(head(before.flatten(0, 1)), targets.flatten()).view_as(targets)
-    log_probs = _log_probs(head(before[mask]), targets[mask])  # (N,): one for each True
+        return _log_probs(head(before.flatten(0, 1)) / temperature, targets.flatten()).view_as(targets)
+    log_probs = _log_probs(head(before[mask]) / temperature, targets[mask])  # (N,): one for each True
     return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, log_probs)
 
 
@@ -149,14 +152,14 @@ class ActorCritic(nn.Module):
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the tokens, 0 where the mask is False, and values everywhere.
 
-        tokens: (B, T)   mask: (B, T - 1), as for `token_log_probs`. Returns two tensors (B, T - 1), both float32.
+        tokens: (B, T)   mask, temperature: as for `token_log_probs`. Returns two tensors (B, T - 1), both float32.
         """
         hidden = self.policy.hidden(tokens)  # (B, T, D)
         values = self.value_head(hidden[:, :-1]).squeeze(-1)
-        return token_log_probs(self.policy.head, hidden, tokens, mask), values.float()
+        return token_log_probs(self.policy.head, hidden, tokens, mask, temperature), values.float()
 
 
 @dataclass(frozen=True)
@@ -180,9 +183,9 @@ def rollout(
 ) -> Rollout:
     """Let the policy answer each prompt once. An answer that ends itself gets its end token; a cut one does not."""
     device = policy.token_embedding.weight.device
-    room = min(max_new_tokens, policy.config.context_length - max(map(len, prompts)))
-    answers = generate(policy, prompts, room, Sampling(temperature), {end_token}, generator)
-    finished = [len(answer) < room for answer in answers]
+    rooms = [min(max_new_tokens, policy.config.context_length - len(prompt)) for prompt in prompts]
+    answers = generate(policy, prompts, max_new_tokens, Sampling(temperature), {end_token}, generator)
+    finished = [len(answer) < room for answer, room in zip(answers, rooms, strict=True)]
     rows = [
         [*prompt, *answer, *([end_token] if ended else [])]
         for prompt, answer, ended in zip(prompts, answers, finished, strict=True)
@@ -225,9 +228,11 @@ class PPOConfig:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.iterations < 1 or self.rollouts < 2 or self.epochs < 1:
-            raise ValueError("PPO needs 1 iteration, 2 rollouts and 1 epoch at the least.")
-        if self.rollouts % self.minibatches:
+        if self.iterations < 1 or self.rollouts < 2 or self.epochs < 1 or self.max_new_tokens < 1:
+            raise ValueError("PPO needs 1 iteration, 2 rollouts, 1 epoch and 1 new token at the least.")
+        if not self.temperature > 0 or not self.clip > 0:
+            raise ValueError(f"temperature={self.temperature} and clip={self.clip} must be above 0.")
+        if self.minibatches < 1 or self.rollouts % self.minibatches:
             raise ValueError(
                 f"rollouts={self.rollouts} do not divide into minibatches={self.minibatches}; use a divisor."
             )
@@ -282,9 +287,11 @@ def ppo(
     optimizer = make_optimizer(actor_critic, adamw)
     keep_memory()
     identity = {
+        "records": [field.name for field in fields(IterationRecord)],
         "config": asdict(config),
         "precision": str(dtype),
         "prompts": [list(prompt) for prompt in prompts],
+        "end_token": end_token,
         "pretraining": getattr(pretraining, "fingerprint", str(pretraining is not None)),
         "start": weights_fingerprint(actor_critic, reference, reward_model),
     }
@@ -293,6 +300,7 @@ def ppo(
         old = load_state(checkpoint, actor_critic, optimizer, identity)
         history = [IterationRecord(**{**record, "replayed": True}) for record in old]
     yield from history
+    optimizer.zero_grad(set_to_none=True)
     saved = time.monotonic()
     text = progress if isinstance(progress, str) else "PPO"
     with tqdm(
@@ -315,8 +323,10 @@ def ppo(
             tokens, mask = tried.tokens, tried.mask
             autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
             with torch.no_grad(), autocast:
-                old_log_probs, old_values = actor_critic(tokens, mask)
-                reference_log_probs = token_log_probs(reference.head, reference.hidden(tokens), tokens, mask)
+                old_log_probs, old_values = actor_critic(tokens, mask, config.temperature)
+                reference_log_probs = token_log_probs(
+                    reference.head, reference.hidden(tokens), tokens, mask, config.temperature
+                )
                 score = reward_model(tokens, tried.lengths) - config.unfinished_penalty * ~tried.finished
             rewards = token_rewards(score, old_log_probs, reference_log_probs, mask, config.kl_coefficient)
             advantages, returns = gae(rewards, old_values, mask, config.gamma, config.lam)
@@ -328,7 +338,7 @@ def ppo(
                 for rows in order.chunk(config.minibatches):
                     part = mask[rows]
                     with autocast:
-                        log_probs, values = actor_critic(tokens[rows], part)
+                        log_probs, values = actor_critic(tokens[rows], part, config.temperature)
                     policy_part = ppo_policy_loss(log_probs, old_log_probs[rows], advantages[rows], part, config.clip)
                     value_part = value_loss(values, old_values[rows], returns[rows], part, config.clip)
                     loss = policy_part + config.value_coefficient * value_part
@@ -337,6 +347,11 @@ def ppo(
                         with autocast:
                             remembered = next_token_loss(actor_critic.policy, inputs, targets)
                         loss = loss + config.pretraining_coefficient * remembered
+                    if not loss.isfinite():
+                        raise FloatingPointError(
+                            f"The loss became {loss.item()} in iteration {iteration}. Look at the rewards (now "
+                            f"{score.mean().item():.3g} on average), or try a third of the learning rate."
+                        )
                     loss.backward()
                     step += 1
                     nn.utils.clip_grad_norm_(actor_critic.parameters(), config.max_grad_norm)

@@ -27,8 +27,13 @@ def pick_device(name: str | None = None) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f'There is no device called "{name}"; use "cpu", "cuda" or "cuda:0".') from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError('The device "cuda" was asked for, but torch finds no GPU here; use "cpu".')
+    if device.type in ("cpu", "meta"):  # meta: shapes without numbers, for tests
+        return device
+    found = torch.accelerator.current_accelerator(check_available=True)  # such as a Mac's "mps"
+    if not (torch.cuda.is_available() if device.type == "cuda" else found is not None and found.type == device.type):
+        raise ValueError(f'The device "{name}" was asked for, but torch finds none here; use "cpu".')
+    if device.index is not None and device.index >= (count := torch.accelerator.device_count()):
+        raise ValueError(f'There is no "{name}": torch finds {count} of them, "{device.type}:0" is the first.')
     return device
 
 
@@ -46,8 +51,9 @@ def set_threads(n: int | None = None) -> int:
         threads = int(asked)
     except ValueError:
         threads = 0
-    if threads < 1:
-        raise ValueError(f"{asked!r} threads cannot be used; give a whole number from 1 up.")
+    most = max(64, 8 * (os.cpu_count() or 1))  # with more they are only in each other's way
+    if not 1 <= threads <= most:
+        raise ValueError(f"{asked!r} threads cannot be used; give a whole number from 1 to {most}.")
     torch.set_num_threads(threads)
     return threads
 
@@ -104,7 +110,7 @@ def report() -> dict[str, str]:
     """What the course runs on, as short texts: Python, packages, machine, device, threads, precision."""
     device = pick_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    packages = ("torch", "numpy", "matplotlib", "jupyterlab", "tokenizers", "transformers")
+    packages = ("torch", "numpy", "matplotlib", "jupyterlab", "tokenizers")
     return {
         "python": sys.version.split()[0],
         **{package: metadata.version(package) for package in packages},

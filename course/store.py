@@ -101,10 +101,22 @@ class Row:
 
 
 def home() -> Path:
-    """The folder of the learner's artifacts: the variable COURSE_HOME, else the system's place for data."""
+    """The folder of the learner's artifacts: the variable COURSE_HOME, else the system's place for data.
+
+    Raises ValueError when COURSE_HOME is not a full path.
+    """
     chosen = os.environ.get("COURSE_HOME")
     if chosen:
-        return Path(chosen).expanduser()
+        try:
+            folder = Path(chosen).expanduser()
+        except RuntimeError:  # ~somebody
+            folder = Path(chosen)
+        if not folder.is_absolute():
+            raise ValueError(
+                f"COURSE_HOME={chosen} would be another folder in each working directory; give a full path, such as "
+                f"{folder.absolute()}."
+            )
+        return folder
     import platformdirs
 
     return platformdirs.user_data_path("chatgpt-from-scratch", appauthor=False)
@@ -247,6 +259,12 @@ def exists(kind: str, origin: str | None = None, where: Path | None = None) -> b
     return any(checkpoint.exists(folder) for folder in _folders(kind, origin, where))
 
 
+def made_since(kind: str, time: float, where: Path | None = None) -> bool:
+    """Was the learner's own artifact, or the one in `where`, saved at this time (seconds since 1970) or later?"""
+    path = (where or home()) / _known(kind) / checkpoint.CONFIG
+    return path.exists() and path.stat().st_mtime >= time
+
+
 def stale(artifact: Artifact, where: Path | None = None) -> list[str]:
     """The parents' kinds in whose place there is now another one than it was made from; [] if it is fresh.
 
@@ -275,22 +293,19 @@ def status() -> list[Row]:
 
 
 def _row(kind: str) -> Row:
-    unfinished = checkpoint.exists(partial(kind))
+    unfinished = False
     build = f"`course build {kind}`"
     try:
+        unfinished = checkpoint.exists(partial(kind))
         artifact = find(kind)
     except FileNotFoundError:
         detail = f"There is no {NAMES[kind]} yet, neither yours nor one shipped with the course."
         return Row(kind, "missing", detail, f"{build} makes it.", unfinished, None)
     except (ValueError, OSError) as error:
-        return Row(
-            kind,
-            "damaged",
-            str(error),
-            f"Make it again with `course build {kind} --force`.",
-            unfinished,
-            None,
-        )
+        todo = f"Make it again with {build[:-1]} --force`."
+        if isinstance(error, PermissionError):
+            todo = "Give yourself the right to read it, or let the variable COURSE_HOME name another folder."
+        return Row(kind, "damaged", str(error), todo, unfinished, None)
     detail = _sentence(artifact)
     changed = stale(artifact)
     if not changed:
@@ -357,11 +372,11 @@ def _choose(kind: str, where: Path | None = None) -> tuple[Artifact | None, str]
     places = [shipped_home()] if _is_shipped(where) else [*([where] if where else []), home(), shipped_home()]
     complaint = ""
     for place in places:
-        if checkpoint.exists(place / _known(kind)):
-            try:
+        try:
+            if checkpoint.exists(place / _known(kind)):
                 return _artifact(kind, place / kind), complaint
-            except (ValueError, OSError) as error:
-                complaint = complaint or f"It is used because your own cannot be: {error}"
+        except (ValueError, OSError) as error:
+            complaint = complaint or f"It is used because your own cannot be: {error}"
     return None, complaint
 
 
@@ -461,7 +476,7 @@ def _about_tokenizer(artifact: Artifact) -> str:
     whose = "your tokenizer" if present.origin == "yours" else "the tokenizer shipped with the course"
     return (
         f"It learned with another tokenizer than {whose}, and is used with the one that it knows; "
-        f"`course build` trains models for {whose}."
+        f"`course build base sft reward assistant` trains models for {whose}."
     )
 
 

@@ -73,7 +73,7 @@ class Judgement:
         """A line for each answer: its reward, and the answer."""
         question, bar, own = (part.strip() for part in text.partition("|"))
         if bar and not (question and own):
-            raise ValueError('Before the bar belongs a question and behind it an answer: "question | answer".')
+            raise ValueError('Write the question before the bar and the answer after it: "question | answer".')
         answers = [own] if bar else [self.writer.ask(question) for _ in range(DRAWN)]
         answers = list(dict.fromkeys(answers))  # the same one twice is shown once
         rewards = score(self.model, self.tokenizer, [(question, written) for written in answers]).tolist()

@@ -12,7 +12,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,7 +58,9 @@ class TokenBatches:
     @property
     def fingerprint(self) -> str:
         """Changes when the data changes, so that an interrupted training is not resumed on other data."""
-        return f"{zlib.crc32(self.tokens.numpy().tobytes()):08x}-{self.batch_size}-{self.context_length}-{self.seed}"
+        return (
+            f"{zlib.crc32(self.tokens.cpu().numpy().tobytes()):08x}-{self.batch_size}-{self.context_length}-{self.seed}"
+        )
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,10 @@ class TrainConfig:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.accumulate < 1:
-            raise ValueError(f"steps={self.steps} and accumulate={self.accumulate} must be 1 or more.")
-        if self.learning_rate <= 0 or self.clip <= 0:
+        for name, lowest in (("steps", 1), ("accumulate", 1), ("warmup", 0)):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < lowest:
+                raise ValueError(f"{name}={getattr(self, name)!r} must be a whole number from {lowest} up.")
+        if not self.learning_rate > 0 or not self.clip > 0:
             raise ValueError(f"learning_rate={self.learning_rate} and clip={self.clip} must be above 0.")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f'precision="{self.precision}" is unknown; choose auto, float32 or bfloat16.')
@@ -156,6 +159,7 @@ def train(
     optimizer = make_optimizer(model, config)
     keep_memory()
     identity = {
+        "records": [field.name for field in fields(StepRecord)],
         "config": asdict(config),
         "precision": str(dtype),
         "data": getattr(batches, "fingerprint", ""),
@@ -166,6 +170,7 @@ def train(
         old = load_state(checkpoint, model, optimizer, identity)
         history = [StepRecord(**{**record, "replayed": True}) for record in old]
     yield from history
+    optimizer.zero_grad(set_to_none=True)  # whatever was left by an interrupted step, or by trying things out
     saved = time.monotonic()
     text = progress if isinstance(progress, str) else "training"
     with tqdm(
@@ -176,10 +181,12 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate_at(step, config)
             total, n_tokens = 0.0, 0
-            for part in range(config.accumulate):
-                batch = tuple(t.to(device) for t in batches[step * config.accumulate + part])
+            places = range(step * config.accumulate, (step + 1) * config.accumulate)
+            parts = [tuple(t.to(device) for t in batches[place]) for place in places]
+            counted = [(batch[-1] != IGNORE).sum() for batch in parts]  # a part weighs as much as it has targets
+            for batch, n in zip(parts, counted, strict=True):
                 with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-                    value = loss(model, *batch) / config.accumulate
+                    value = loss(model, *batch) * (n / sum(counted))
                 value.backward()
                 total += value.item()
                 n_tokens += batch[0].numel()
@@ -204,11 +211,12 @@ def train(
 
 
 def weights_fingerprint(*models: nn.Module) -> str:
-    """Changes when any weight changes, so that an interrupted training is not resumed from another beginning."""
+    """Changes when any weight or buffer does, so that an interrupted training is not resumed from another beginning."""
     checksum = 0
     for model in models:
-        for weight in model.parameters():
-            checksum = zlib.crc32(weight.detach().cpu().contiguous().numpy().tobytes(), checksum)
+        for numbers in (*model.parameters(), *model.buffers()):  # buffers: a reward's unit is one
+            raw = numbers.detach().cpu().contiguous().reshape(-1).view(torch.uint8)  # NumPy has no bfloat16
+            checksum = zlib.crc32(raw.numpy().tobytes(), checksum)
     return f"{checksum:08x}"
 
 
@@ -230,7 +238,11 @@ def load_state(
     """Put the saved state back and return the records; [] if there is none. With other settings, say so: []."""
     if not checkpoints.exists(folder):
         return []
-    tensors, saved = checkpoints.load(folder, expect="training")
+    try:
+        tensors, saved = checkpoints.load(folder, expect="training")
+    except (ValueError, FileNotFoundError) as error:
+        tqdm.write(f"The unfinished training in {folder} cannot be used; starting from step 0. ({error})")
+        return []
     names = dict(model.named_parameters())
     shapes = {name: tuple(weight.shape) for name, weight in names.items()}
     same = all(saved.get(key) == json.loads(json.dumps(value)) for key, value in identity.items())

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course.attention import KVCache, MultiHeadAttention, rotary_angles
+from course.attention import KVCache, MultiHeadAttention, causal_mask, rotary_angles
 
 
 @dataclass(frozen=True)
@@ -195,11 +195,11 @@ class GPT(nn.Module):
         self.initialise(generator)
 
     def initialise(self, generator: torch.Generator | None = None) -> None:
-        """Draw all weights anew; biases become 0."""
+        """Draw all matrices anew; biases become 0, the norms' weights 1."""
         for name, weight in self.named_parameters():
-            if name.endswith("bias"):
-                nn.init.zeros_(weight)
-            elif weight.dim() > 1:
+            if weight.dim() == 1:
+                nn.init.constant_(weight, 0.0 if name.endswith("bias") else 1.0)
+            else:
                 adds_to_stream = name.endswith(("out.weight", "down.weight"))
                 deviation = 0.02 / math.sqrt(2 * self.config.n_layer) if adds_to_stream else 0.02
                 nn.init.normal_(weight, std=deviation, generator=generator)
@@ -224,11 +224,12 @@ class GPT(nn.Module):
         """The stream after the last block, normalised: (B, T, D).
 
         tokens: (B, T)   mask: (B, 1, T, S), True = may look; default causal   positions: (B, T); default 0, 1, 2, …
-        cache: what earlier calls stored; tokens are then the next ones. Raises ValueError past the context length.
+        cache: what earlier calls stored; tokens are then the next ones. Without `positions`, raises ValueError past
+        the context length.
         """
         _B, T = tokens.shape
         start = cache.used if cache is not None else 0
-        if start + T > self.config.context_length:
+        if positions is None and start + T > self.config.context_length:
             raise ValueError(
                 f"{start + T} tokens do not fit into the model's context of {self.config.context_length}; "
                 "shorten the text, or train a model with a larger context_length."
@@ -241,11 +242,11 @@ class GPT(nn.Module):
         elif self.config.position == "sinusoidal":
             x = x * math.sqrt(self.config.d_model) + self.position_table[where]
         else:
-            cos, sin = self.rotary_cos[where], self.rotary_sin[where]  # (T or B·T, d_head)
+            cos, sin = self.rotary_cos[where], self.rotary_sin[where]  # (T, d_head) or (B, T, d_head)
             rotary = (cos, sin) if positions is None else (cos[:, None], sin[:, None])
         causal = mask is None and T > 1
         if causal and start:  # several tokens behind a filled cache
-            mask = torch.ones(T, start + T, dtype=torch.bool, device=tokens.device).tril(start)
+            mask, causal = causal_mask(T, start + T, tokens.device), False
         for layer, block in enumerate(self.blocks):
             x = block(x, mask, causal=causal, rotary=rotary, cache=cache, layer=layer)
         if cache is not None:
@@ -253,7 +254,7 @@ class GPT(nn.Module):
         return self.norm(x)
 
     def new_cache(self, batch: int, length: int | None = None) -> KVCache:
-        """An empty cache for `batch` sequences of up to `length` tokens (default: the whole context)."""
+        """An empty cache for `batch` sequences of up to `length` places, padding included (default: the context)."""
         config, weight = self.config, self.token_embedding.weight
-        length = min(length or config.context_length, config.context_length)
+        length = length or config.context_length
         return KVCache(config.n_layer, batch, config.kv_heads, length, config.d_head, weight.device, weight.dtype)

@@ -298,6 +298,8 @@ class Chat:
 
     def ask(self, question: str) -> None:
         """Ask, and show the answer as it is generated; when it cannot be asked, a sentence that says why."""
+        from course.chat import unfamiliar  # with torch, which `import course.widgets` does without
+
         self.said.append((question, ""))
         answer = ""
         try:
@@ -306,6 +308,7 @@ class Chat:
                 self._say(answer)
         except ValueError as error:
             answer = str(error)
+        answer = f"{unfamiliar(self.conversation.tokenizer, question)} {answer}"
         self._say(answer.strip() or "(The model ended its answer before the first word.)")
 
     def _say(self, answer: str) -> None:

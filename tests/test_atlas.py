@@ -268,3 +268,8 @@ def test_annotators_follow_their_seed_and_need_a_noise():
     assert random.getstate() == state, "nothing is drawn from the common stream"
     with pytest.raises(ValueError, match="noise=-1 must be 0 or more"):
         Annotator(noise=-1)
+
+
+def test_no_question_is_asked_twice_where_relations_have_different_numbers_of_phrasings():
+    asked = [q.prompt for q, _ in atlas.demonstrations(atlas.countries()[:3], relations=("capital", "continent"))]
+    assert len(asked) == len(set(asked)) == 3 * sum(len(phrases.QUESTIONS[r]) for r in ("capital", "continent"))

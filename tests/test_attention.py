@@ -285,3 +285,13 @@ def test_heads_that_do_not_divide_give_a_sentence_with_numbers_that_do() -> None
         MultiHeadAttention(130, 4)
     with pytest.raises(ValueError, match="n_head=4 heads cannot share n_kv_head=3 evenly"):
         MultiHeadAttention(128, 4, 3)
+
+
+def test_a_mask_beside_causal_is_refused_since_it_would_replace_it() -> None:
+    with pytest.raises(ValueError, match="not both"):
+        MultiHeadAttention(16, 2)(torch.randn(1, 5, 16), torch.ones(1, 1, 1, 5, dtype=torch.bool), causal=True)
+
+
+def test_keys_without_values_give_a_sentence() -> None:
+    with pytest.raises(ValueError, match="5 keys and 6 values"):
+        attention(torch.ones(4, 8), torch.ones(5, 8), torch.ones(6, 8))

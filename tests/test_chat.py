@@ -165,3 +165,8 @@ def test_the_stream_of_a_model_is_its_answer() -> None:
     whole = generate(model, [prompt_ids(BYTES, "Hi?")], 10, GREEDY, stop_tokens(BYTES))[0]
     assert len(whole) > 0
     assert "".join(talk.stream("Hi?")) == BYTES.decode(whole).removesuffix("\ufffd").removeprefix(" ")
+
+
+def test_a_negative_memory_remembers_nothing() -> None:
+    model = GPT(GPTConfig(vocab_size=260, n_layer=1, d_model=16))
+    assert isinstance(Conversation(model, BYTES, remember=-1).ask("Hello?"), str)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import select
@@ -10,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,13 +69,14 @@ def make_model(kind: str, seed: int = 0) -> None:
 def test_help_names_every_command():
     said = course("--help").stdout
     assert course("-h").stdout == said
-    for command in ("build", "chat", "status", "doctor"):
+    for command in cli.main.commands:
         assert re.search(rf"^  {command}  +\w", said, re.MULTILINE), f"{command} is not explained"
         assert course(command, "--help").exit_code == 0
 
 
 def test_the_version_is_the_packages():
-    assert course("--version").stdout == f"course, version {importlib.import_module('course').__version__}\n"
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert course("--version").stdout == f"course, version {version}\n"
 
 
 def test_the_installed_command_is_this_module():
@@ -127,7 +128,7 @@ def test_an_interruption_is_a_sentence(monkeypatch):
     monkeypatch.setattr(recipe, "build", interrupted)
     result = course("build")
     assert result.exit_code == 130
-    assert result.stderr == "\nInterrupted. What was saved is whole; the same command goes on from there.\n"
+    assert result.stderr == "\nInterrupted. What was saved is whole; the same command continues from there.\n"
 
 
 # --- build --------------------------------------------------------------------------------------------------
@@ -219,7 +220,7 @@ if POSIX:
         running.send_signal(signal.SIGINT)
         _, wrong = running.communicate(timeout=30)
         assert running.returncode == 130
-        assert wrong.strip() == "Interrupted. What was saved is whole; the same command goes on from there."
+        assert wrong.strip() == "Interrupted. What was saved is whole; the same command continues from there."
 
 
 # --- chat ---------------------------------------------------------------------------------------------------
@@ -305,7 +306,7 @@ def test_a_script_that_the_tokenizer_never_met_gets_a_warning_and_an_answer(ques
     make_model("assistant")
     result = course("chat", given=f"{question}\nWhat is it?\n")
     assert result.exit_code == 0
-    assert result.stderr.count("has hardly met this script") == 1
+    assert result.stderr.count("has hardly ever seen this script") == 1
     assert result.stdout.count("\n") >= 2
 
 
@@ -425,7 +426,7 @@ def test_status_shows_own_stale_damaged_and_unfinished():
         "tokenizer": "yours", "base": "stale", "sft": "damaged", "reward": "missing", "assistant": "missing",
     }  # fmt: skip
     assert "`course build base --force`" in said and "`course build sft --force`" in said
-    assert "A training of it was interrupted; `course build reward` goes on with it." in said
+    assert "A training of it was interrupted; the command or cell that began it goes on with it." in said
 
 
 def test_doctor_finds_nothing_wrong_in_an_empty_home():
@@ -482,7 +483,7 @@ def test_doctor_says_what_to_do_about_missing_and_old_packages(monkeypatch):
     monkeypatch.setattr(metadata, "version", version)
     found = wrongs()
     assert "ipywidgets is missing" in found and "tqdm is 0.0.1, and tqdm>=" in found
-    assert "Jupyter is not whole: ipywidgets missing" in found
+    assert "Jupyter is incomplete: ipywidgets missing" in found
     assert found.count("python3 start.py") == 3
 
 

@@ -130,3 +130,9 @@ def test_what_does_not_fit_gives_a_sentence() -> None:
         make(0)(tokens(0, 13), tokens(0, 5))
     with pytest.raises(ValueError, match="d_model=30 does not divide into n_head=4 heads"):
         EncoderDecoder(replace(CONFIG, d_model=30))
+
+
+@pytest.mark.parametrize("setting", [{"n_head": 0}, {"n_layer": -2}, {"d_ff": 2.5}])
+def test_sizes_that_are_none_give_a_sentence(setting):
+    with pytest.raises(ValueError, match="must be a whole number from 1 up"):
+        replace(CONFIG, **setting)

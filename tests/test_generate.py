@@ -224,3 +224,48 @@ def test_prompts_that_cannot_be_continued_give_a_sentence() -> None:
         generate(model_for(), [[1], []])
     with pytest.raises(ValueError, match="A prompt of 24 tokens leaves no room in the model's context of 24"):
         generate(model_for(), [[1] * 24])
+
+
+# --- prompts of different lengths, and of the wrong kind ---
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.position)
+def test_a_short_prompt_is_continued_as_far_beside_a_long_one_as_alone(config: GPTConfig, use_cache: bool) -> None:
+    """Padding is no text: each prompt has the room in the context that it has when it is alone."""
+    model, context = model_for(config), config.context_length
+    prompts = [[1] * (context - 2), [3, 4], [5] * (context // 2), [7] * (context - 1)]
+    for new in (1, 2, 9, context):
+        alone = [generate(model, [prompt], new, use_cache=use_cache)[0] for prompt in prompts]
+        assert [len(ids) for ids in alone] == [min(new, context - len(prompt)) for prompt in prompts]
+        assert generate(model, prompts, new, use_cache=use_cache) == alone
+    stop = {alone[1][4]}
+    alone = [generate(model, [prompt], context, stop_tokens=stop, use_cache=use_cache)[0] for prompt in prompts]
+    assert generate(model, prompts, context, stop_tokens=stop, use_cache=use_cache) == alone
+
+
+@pytest.mark.parametrize(
+    ("prompts", "sentence"),
+    [([[1, 99]], "Token 99 does not exist"), ([1, 2], "Give a list of prompts")],
+)
+def test_prompts_that_are_none_give_a_sentence(prompts: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        generate(model_for(CONFIGS[0]), prompts, 2)
+
+
+def test_a_tensor_of_prompts_is_as_good_as_a_list() -> None:
+    prompts = torch.tensor([[1, 2], [3, 4]])
+    model = model_for(CONFIGS[0])
+    assert generate(model, prompts, 3) == generate(model, prompts.tolist(), 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("temperature", [1e-40, math.inf, math.nan, -1.0])
+def test_a_temperature_that_no_softmax_can_follow_gives_a_sentence(temperature: float) -> None:
+    with pytest.raises(ValueError, match=r"must be 0 \(greedy\), or a number from 0\.0001 up"):
+        Sampling(temperature)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.position)
+def test_generating_within_autocast_works(config: GPTConfig) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert [len(ids) for ids in generate(model_for(config).float(), [[1, 2], [3]], 5)] == [5, 5]

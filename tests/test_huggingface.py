@@ -347,3 +347,26 @@ def test_a_path_that_does_not_exist_is_never_looked_up_on_the_internet(
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # asking it would raise ModuleNotFoundError
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         huggingface.load(path, "cpu")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_size": "16"},
+        {"num_attention_heads": 0},
+        {"rope_parameters": "linear"},
+        {"rope_parameters": None, "rope_theta": None},
+        {"model_type": ["llama"]},
+        {"intermediate_size": 7},
+    ],
+    ids=str,
+)
+def test_a_config_with_entries_of_the_wrong_kind_is_a_sentence_that_names_the_folder(
+    change: dict[str, Any], tmp_path: Path
+) -> None:
+    huggingface.save(GPT(GPTConfig.llama(vocab_size=50, context_length=32, n_layer=1, d_model=16)), tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError) as error:
+        huggingface.load(tmp_path)
+    assert str(tmp_path) in str(error.value)

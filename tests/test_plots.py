@@ -342,3 +342,10 @@ def test_panels_stand_side_by_side_each_with_its_own_axis():
     assert [ax.get_ylabel() for ax in (gold, kl)] == ["score", "nats"]
     assert (len(gold.lines), len(kl.lines)) == (3, 1)
     assert gold.get_legend() is not None
+
+
+def test_two_tokens_that_look_alike_have_a_bar_each() -> None:
+    picture = plots.probabilities(["Paris", "Paris", "London"], [0.4, 0.35, 0.25], "t", "a")
+    axes = picture.figure.axes[0]
+    assert len({round(bar.get_y(), 3) for bar in axes.patches}) == 3
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Paris", "Paris", "London"]

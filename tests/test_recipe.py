@@ -141,8 +141,34 @@ def test_a_text_of_ones_own_gives_a_tokenizer_and_a_base_model(tiny, tmp_path):
 
 
 def test_a_text_that_is_too_short_is_refused_with_what_it_needs(tiny, tmp_path):
-    with pytest.raises(ValueError, match=r"The text has \d+ tokens; training and testing need 516"):
+    with pytest.raises(ValueError, match=r"The text has \d+ tokens; training and testing need at least 516"):
         build(where=tmp_path, text=["A short text. " * 4], progress=False)
+    assert not store.exists("tokenizer", where=tmp_path), "half a chain was left behind"
+
+
+def test_a_forced_build_that_was_interrupted_keeps_what_it_had_made(tiny, tmp_path, monkeypatch, capsys):
+    build(("tokenizer", "base"), where=tmp_path, progress=False)
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(recipe, "train_base", interrupted)
+        build(("tokenizer", "base"), where=tmp_path, force=True, progress=False)
+    capsys.readouterr()
+    build(("tokenizer", "base"), where=tmp_path, force=True, progress=False)
+    said = capsys.readouterr().out
+    assert "tokenizer: it is there already" in said and "base model: it is there already" not in said
+    build(("tokenizer", "base"), where=tmp_path, force=True, progress=False)
+    assert "it is there already" not in capsys.readouterr().out, "a finished forced build is over"
+
+
+def test_a_place_that_is_taken_is_noticed_before_the_training(tiny, tmp_path, monkeypatch):
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer" / "notes.txt").touch()
+    monkeypatch.setattr(recipe, "train_tokenizer", lambda *_: pytest.fail("trained first"))
+    with pytest.raises(FileExistsError, match="not the course's"):
+        build(("tokenizer",), where=tmp_path, progress=False)
 
 
 # --- steps ----------------------------------------------------------------------------------------------------------

@@ -245,3 +245,15 @@ def test_agreement_is_1_for_the_same_order_0_for_the_opposite_and_a_half_for_non
     assert agreement(torch.zeros(1, 3), gold) == 0.5
     with pytest.raises(ValueError, match="no order to agree with"):
         agreement(gold, torch.ones(1, 3))
+
+
+def test_rewards_that_are_all_the_same_cannot_be_scaled() -> None:
+    model = RewardModel(GPT(CONFIG))
+    for rewards in (torch.zeros(3), torch.tensor([0.5])):
+        with pytest.raises(ValueError, match="all the same"):
+            model.normalise(rewards)
+
+
+def test_rankings_of_one_answer_are_refused() -> None:
+    with pytest.raises(ValueError, match="holds no pair"):
+        RankingBatches(BYTES, [Ranking("Who?", ("I.",))] * 16)

@@ -519,3 +519,46 @@ def test_the_unit_of_the_reward_does_not_change_the_step() -> None:
 def test_settings_that_make_no_sense_give_a_sentence(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         PPOConfig(**settings)
+
+
+def test_each_answer_has_the_room_that_its_own_prompt_leaves() -> None:
+    tried = rollout(policy_for(), [[3, 4], [5] * 13], 49, 12, generator=seeded(0))
+    assert [len(answer) for answer in tried.answers] == [12, 3]
+    assert not tried.finished.any() and tried.tokens.size(1) == 16
+
+
+class Fixed(nn.Module):
+    """A reward model that gives every answer the same."""
+
+    def __init__(self, reward: float) -> None:
+        super().__init__()
+        self.reward = nn.Parameter(torch.tensor(reward))
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        return self.reward.detach().expand(len(tokens))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
+def test_kl_and_entropy_are_those_of_the_distribution_that_was_drawn_from(temperature: float) -> None:
+    """Answers of one token, so that both can be worked out; 4,096 of them, so within some percent."""
+    policy, reference = policy_for(1), policy_for(2)
+    with torch.no_grad():
+        p, q = ((m(torch.tensor([[1, 2]]))[0, -1] / temperature).log_softmax(-1) for m in (policy, reference))
+    config = PPOConfig(iterations=1, temperature=temperature, max_new_tokens=1, rollouts=4096, precision="float32")
+    record = next(ppo(ActorCritic(policy), reference, cast(Any, Fixed(0.0)), [[1, 2]], END, config, progress=False))
+    assert record.kl == pytest.approx((p.exp() * (p - q)).sum().item(), rel=0.1)
+    assert record.entropy == pytest.approx(-(p.exp() * p).sum().item(), rel=0.05)
+
+
+def test_a_reward_that_is_no_number_stops_the_training_before_it_does_harm() -> None:
+    actor_critic = ActorCritic(policy_for(1))
+    config = PPOConfig(iterations=2, max_new_tokens=4, rollouts=4, precision="float32")
+    with pytest.raises(FloatingPointError, match=r"iteration 0\. Look at the rewards"):
+        list(ppo(actor_critic, policy_for(1), cast(Any, Fixed(math.nan)), [[1, 2]], END, config, progress=False))
+    assert all(weight.isfinite().all() for weight in actor_critic.parameters())
+
+
+@pytest.mark.parametrize("setting", [{"minibatches": 0}, {"max_new_tokens": 0}, {"temperature": 0.0}, {"clip": -1.0}])
+def test_ppo_settings_that_make_no_sense_give_a_sentence(setting: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"needs|above 0|use a divisor"):
+        PPOConfig(**setting)

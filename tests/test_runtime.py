@@ -38,7 +38,7 @@ def test_a_device_that_does_not_exist_gives_a_sentence(monkeypatch: pytest.Monke
     with pytest.raises(ValueError, match='no device called "gpu"; use "cpu"'):
         runtime.pick_device("gpu")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(ValueError, match='torch finds no GPU here; use "cpu"'):
+    with pytest.raises(ValueError, match='torch finds none here; use "cpu"'):
         runtime.pick_device("cuda")
 
 
@@ -59,7 +59,7 @@ def test_threads_are_the_argument_else_the_variables_else_all_cores(monkeypatch:
 
 @pytest.mark.parametrize("asked", [0, -2])
 def test_a_number_of_threads_that_makes_no_sense_gives_a_sentence(asked: int) -> None:
-    with pytest.raises(ValueError, match=f"{asked} threads cannot be used; give a whole number from 1 up"):
+    with pytest.raises(ValueError, match=f"{asked} threads cannot be used; give a whole number from 1 to"):
         runtime.set_threads(asked)
 
 
@@ -136,3 +136,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
         return int(subprocess.run([sys.executable, "-c", program, how], capture_output=True, check=True).stdout)
 
     assert faults("keep") < 100 < faults("do not")
+
+
+@pytest.mark.parametrize("name", ["xpu", "hpu"])
+def test_a_device_that_torch_does_not_find_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f'"{name}" was asked for, but torch finds none here'):
+        runtime.pick_device(name)
+
+
+def test_a_gpu_beyond_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    assert runtime.pick_device("cuda:0").index == 0
+    with pytest.raises(ValueError, match='no "cuda:9": torch finds 1 of them'):
+        runtime.pick_device("cuda:9")

@@ -201,6 +201,39 @@ if os.name == "posix":  # Windows has no way to send Ctrl-C to one group of prog
         (folder / "slow").unlink()
         assert "The environment is ready." in start(folder).stdout
 
+    def test_ctrl_c_during_a_check_starts_no_other_one(first):
+        folder, _ = first
+        waits = "import time; open('checking', 'w').close(); time.sleep(60)"
+        (folder / "ruff").mkdir(exist_ok=True)
+        (folder / "ruff" / "__main__.py").write_text(waits)  # the current folder comes before the installed tools
+        (folder / "ruff" / "__init__.py").touch()
+        process = subprocess.Popen(
+            command("test"),
+            cwd=folder,
+            env=surroundings(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        limit = time.monotonic() + 60
+        while not (folder / "checking").exists() and time.monotonic() < limit:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+        shutil.rmtree(folder / "ruff")
+        assert process.returncode == 1
+        assert "Interrupted. Nothing is lost" in said
+        assert "== ruff check" in said and "== ruff format" not in said
+
+
+def test_help_and_a_misspelled_word_are_answered_before_anything_is_installed(tmp_path):
+    make_course(tmp_path)
+    asked, misspelled = start(tmp_path, "--help"), start(tmp_path, "tset")
+    assert asked.returncode == 0 and "opens it" in asked.stdout
+    assert misspelled.returncode == 1 and 'start.py knows no "tset"' in misspelled.stdout
+    assert not (tmp_path / ".venv").exists()
+
 
 def test_a_port_in_use_is_announced(first):
     folder, _ = first

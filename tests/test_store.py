@@ -409,7 +409,7 @@ def test_a_new_tokenizer_makes_all_models_after_it_stale_but_none_useless(shippe
         assert tokenizer.merges == known.merges, "the model gets the tokenizer that it knows, even though it is gone"
         assert model.config.vocab_size == tokenizer.vocab_size
         assert "It learned with another tokenizer than your tokenizer" in sentence
-        assert "`course build`" in sentence
+        assert "`course build base sft reward assistant` trains models for your tokenizer" in sentence
 
 
 def test_a_new_base_model_makes_stale_what_was_tuned_from_the_old_one(shipped):
@@ -492,3 +492,9 @@ def test_status_rows_are_ready_for_a_table(shipped):
     first, second, *_ = store.status()
     assert json.loads(json.dumps(asdict(first), default=str))["state"] == "yours"
     assert second.state == "missing" and second.todo == "`course build base` makes it."
+
+
+def test_a_home_that_is_no_full_path_is_refused(monkeypatch):
+    monkeypatch.setenv("COURSE_HOME", "models")
+    with pytest.raises(ValueError, match=r"give a full path, such as .*models"):
+        store.home()

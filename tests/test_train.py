@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from course import checkpoint
 from course.train import (
     IGNORE,
     StepRecord,
@@ -310,12 +311,35 @@ def test_a_loss_that_is_no_number_stops_the_training_with_advice() -> None:
         ({"accumulate": 0}, "accumulate=0"),
         ({"learning_rate": 0.0}, "learning_rate=0.0"),
         ({"clip": -1.0}, "clip=-1.0"),
+        ({"learning_rate": math.nan}, "learning_rate=nan"),
+        ({"steps": 2.5}, "steps=2.5 must be a whole number"),
+        ({"warmup": -5}, "warmup=-5"),
         ({"precision": "float16"}, 'precision="float16" is unknown; choose auto, float32 or bfloat16'),
     ],
 )
 def test_settings_that_make_no_sense_give_a_sentence(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         TrainConfig(**settings)
+
+
+def test_gradients_left_over_do_not_enter_the_first_step() -> None:
+    fresh, stained = model_for(), model_for()
+    next_token_loss(stained, *batches()[7]).backward()  # tried out, or interrupted with Ctrl-C
+    assert [r.grad_norm for r in run(fresh, batches())] == [r.grad_norm for r in run(stained, batches())]
+
+
+def test_accumulated_batches_weigh_as_much_as_they_have_targets_that_count() -> None:
+    inputs, targets = (torch.randint(31, (4, 8), generator=seeded(i)) for i in (0, 1))
+    targets[0, :-1], targets[1, 3:] = IGNORE, IGNORE
+    rows = Pairs(*((inputs[i : i + 1], targets[i : i + 1]) for i in range(4)))
+    (small,) = run(model_for(), rows, replace(QUICK, steps=1, accumulate=4))
+    (large,) = run(model_for(), Pairs((inputs, targets)), replace(QUICK, steps=1))
+    assert small.loss == pytest.approx(large.loss, rel=1e-5)
+    assert small.grad_norm == pytest.approx(large.grad_norm, rel=1e-4)
+
+
+def test_weights_in_bfloat16_can_be_trained() -> None:
+    assert len(run(model_for().bfloat16(), batches())) == QUICK.steps
 
 
 # --- interruption ---
@@ -375,3 +399,30 @@ def test_the_fingerprint_of_weights_changes_with_any_weight() -> None:
         before = weights_fingerprint(model)
         weight.data.flatten()[-1] += 1e-6 + weight.data.flatten()[-1].abs() * 1e-5
         assert weights_fingerprint(model) != before
+
+
+def test_the_fingerprint_of_weights_changes_with_a_buffer() -> None:
+    model = model_for()
+    model.register_buffer("unit", torch.ones(1))
+    before = weights_fingerprint(model)
+    model.unit.fill_(3.0)  # type: ignore[operator]
+    assert weights_fingerprint(model) != before
+
+
+@pytest.mark.parametrize("harm", ["other version", "damaged"])
+def test_an_unfinished_training_that_cannot_be_read_starts_from_step_0(
+    harm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how: dict[str, Any] = dict(checkpoint=tmp_path / "state", save_seconds=0.0, progress=False)
+    for _ in itertools.islice(train(model_for(), batches(), QUICK, **how), 2):
+        pass
+    if harm == "damaged":
+        next((tmp_path / "state").glob("*.safetensors")).write_bytes(b"short")
+    else:  # its records hold a field that ours have not
+        tensors, saved = checkpoint.load(tmp_path / "state")
+        own = {key: value for key, value in saved.items() if key not in checkpoint.RESERVED}
+        own["history"] = [{**record, "tokens": 5} for record in own["history"]]
+        checkpoint.save(tmp_path / "state", tensors, {**own, "records": [*own["records"], "tokens"]})
+    records = list(train(model_for(), batches(), QUICK, **how))
+    assert [record.replayed for record in records] == [False] * QUICK.steps
+    assert "starting from step 0" in capsys.readouterr().out

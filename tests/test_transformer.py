@@ -352,3 +352,19 @@ def test_the_widths_of_the_mlp() -> None:
     swiglu = GPTConfig.llama(d_model=128).width_ff
     assert swiglu % 8 == 0
     assert 3 * 128 * swiglu == pytest.approx(2 * 128 * 512, rel=0.02)  # as many weights as with GELU
+
+
+def test_initialise_makes_a_used_model_new_again() -> None:
+    used = GPT(SMALL, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for weight in used.parameters():
+            weight.add_(1)
+    used.initialise(torch.Generator().manual_seed(0))
+    fresh = GPT(SMALL, torch.Generator().manual_seed(0))
+    assert all(torch.equal(a, b) for a, b in zip(used.parameters(), fresh.parameters(), strict=True))
+
+
+def test_a_cache_with_gradients_gives_a_sentence() -> None:
+    model = GPT(SMALL)
+    with pytest.raises(ValueError, match=r"write `with torch\.no_grad\(\):` around it"):
+        model(torch.tensor([[1, 2]]), cache=model.new_cache(1))

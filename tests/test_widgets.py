@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import string
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -15,6 +16,7 @@ import pytest
 from nbclient import NotebookClient
 
 from course import atlas, widgets
+from course.tokenizer import Tokenizer
 from course.widgets import Html
 
 ROOT = Path(__file__).parent.parent
@@ -275,6 +277,7 @@ class Parrot:
 
     def __init__(self, answer: str):
         self.answer = answer
+        self.tokenizer = Tokenizer.train([string.printable * 3], 270)
 
     def stream(self, text: str):
         if len(text) > 50:
@@ -330,6 +333,10 @@ def test_a_question_that_is_too_long_gets_a_sentence_and_the_talk_goes_on():
     chat = widgets.chat_box(Parrot("Yes."), first="x" * 51)
     chat.ask("Shorter?")
     assert [answer for _, answer in chat.said] == ["The question has 51 tokens; ask a shorter one.", "Yes."]
+
+
+def test_a_question_in_a_script_that_the_tokenizer_never_saw_gets_a_warning():
+    assert "hardly ever seen this script" in widgets.chat_box(Parrot("Yes."), first="日本の首都は").said[0][1]
 
 
 def test_an_empty_answer_is_said_to_be_empty():

@@ -184,7 +184,7 @@ def bars(
         _paint_levels(axes, levels)
         axes.set(title=title, ylabel=y)
         axes.set_xticks(np.arange(len(labels)), [_text(label) for label in labels], **_turned(labels, 30))
-        axes.margins(y=0.12)
+        axes.margins(y=0.12 if len(groups) == 1 else 0.3)  # room for the legend above the bars
         axes.grid(axis="x", visible=False)
         if len(groups) > 1:
             axes.legend()

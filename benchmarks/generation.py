@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import click
 import torch
+from _peers import gpt2
 from _timing import interleave, machine, show
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2LMHeadModel
 from transformers.utils import logging
 
 from course import huggingface, runtime
@@ -21,17 +22,7 @@ TARGETS = {1: 5.0, 64: 2.5}
 
 def same_weights(config: GPTConfig) -> tuple[GPT, GPT2LMHeadModel]:
     """One random model, as the course's GPT and as transformers' GPT-2."""
-    theirs = GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=config.vocab_size,
-            n_positions=config.context_length,
-            n_embd=config.d_model,
-            n_layer=config.n_layer,
-            n_head=config.n_head,
-            bos_token_id=0,
-            eos_token_id=None,
-        )
-    ).eval()
+    theirs = gpt2(config).eval()
     ours = GPT(config)
     ours.load_state_dict(huggingface.from_state(config, theirs.state_dict()), strict=False)
     return ours.eval(), theirs

@@ -15,9 +15,9 @@ from dataclasses import replace
 
 import click
 import torch
+from _peers import gpt2
 from _timing import elsewhere, interleave, machine, quartiles, show
 from torch.profiler import ProfilerActivity, profile
-from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.utils import logging
 
 from course import recipe, runtime
@@ -54,19 +54,8 @@ def course_step(settings: recipe.BaseRecipe, precision: str) -> Callable[[], Ste
 def peer_step(settings: recipe.BaseRecipe, bfloat16: bool) -> Callable[[], None]:
     """A step as people write it with transformers: the model's own loss, AdamW, clipping."""
     logging.set_verbosity_error()
-    config, batches = settings.model, data(settings)
-    theirs = GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=config.vocab_size,
-            n_positions=config.context_length,
-            n_embd=config.d_model,
-            n_layer=config.n_layer,
-            n_head=config.n_head,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-        )
-    ).train()
+    batches = data(settings)
+    theirs = gpt2(settings.model).train()
     optimizer = torch.optim.AdamW(theirs.parameters(), lr=settings.training.learning_rate)
     number = 0
 
@@ -86,7 +75,7 @@ def peer_step(settings: recipe.BaseRecipe, bfloat16: bool) -> Callable[[], None]
 
 
 def products_step(settings: recipe.BaseRecipe) -> Callable[[], None]:
-    """A step's matrix products and nothing else: three per weight matrix (forward and two gradients), six per attention.
+    """A step's matrix products and nothing else: three per weight matrix (forward, two gradients), six per attention.
 
     In float32, shaped as in the model, on numbers drawn by chance. What this takes, every program must take that
     multiplies with this library: it is the floor under a step's time.

@@ -25,6 +25,7 @@ from course.train import StepRecord, TokenBatches, train
 from course.transformer import GPT, GPTConfig
 
 TARGET = 1.5
+DROPOUT = "transformers with the dropout that its GPT-2 has by default"
 FLOOR = "the step's matrix products in float32, and nothing else"
 GROUPS = {  # what a profiled operation belongs to, by a part of its name; the first that fits
     "matrix products": ("addmm", "::mm", "bmm", "linear", "mkldnn"),
@@ -51,11 +52,11 @@ def course_step(settings: recipe.BaseRecipe, precision: str) -> Callable[[], Ste
     return lambda: next(records)
 
 
-def peer_step(settings: recipe.BaseRecipe, bfloat16: bool) -> Callable[[], None]:
+def peer_step(settings: recipe.BaseRecipe, bfloat16: bool, dropout: float = 0.0) -> Callable[[], None]:
     """A step as people write it with transformers: the model's own loss, AdamW, clipping."""
     logging.set_verbosity_error()
     batches = data(settings)
-    theirs = gpt2(settings.model).train()
+    theirs = gpt2(settings.model, dropout).train()
     optimizer = torch.optim.AdamW(theirs.parameters(), lr=settings.training.learning_rate)
     number = 0
 
@@ -137,6 +138,11 @@ def breakdown(step: Callable[[], object], repeats: int = 5) -> None:
         click.echo(f"  {group:40} {time_ / total:6.1%}")
 
 
+def ratio(seconds: dict[str, list[float]], own: str, peer: str) -> float:
+    """How many times as fast as the peer: the median over the rounds."""
+    return quartiles([theirs / ours for ours, theirs in zip(seconds[own], seconds[peer], strict=True)])[1]
+
+
 @click.command()
 @click.option("--repeats", default=15, show_default=True)
 def main(repeats: int) -> None:
@@ -148,6 +154,7 @@ def main(repeats: int) -> None:
     functions: dict[str, Callable[[], object]] = {
         "course": elsewhere(course_step, settings, "auto"),
         "transformers": elsewhere(peer_step, settings, False),
+        DROPOUT: elsewhere(peer_step, settings, False, 0.1),
         FLOOR: elsewhere(products_step, settings),
     }
     rates = {"float32": peak(torch.float32)}
@@ -160,11 +167,13 @@ def main(repeats: int) -> None:
     click.echo(f"\none step of {batch} × {config.context_length} tokens, {threads} threads")
     seconds = interleave(functions, repeats, warmup=3)
     show(seconds, "course", "transformers", TARGET)
-    bound = quartiles([b / a for a, b in zip(seconds[FLOOR], seconds["transformers"], strict=True)])[1]
-    click.echo(f"  were all but the products free, a float32 step would be {bound:.2f} × as fast as transformers")
     for own, peer in alike:
-        ratio = quartiles([b / a for a, b in zip(seconds[own], seconds[peer], strict=True)])[1]
-        click.echo(f"  like for like: {own} is {ratio:.2f} × as fast as {peer}")
+        click.echo(f"  like for like: {own} is {ratio(seconds, own, peer):.2f} × as fast as {peer}")
+    click.echo(f"  course is {ratio(seconds, 'course', DROPOUT):.2f} × as fast as {DROPOUT}")
+    click.echo(f"  the products alone take {1 / ratio(seconds, FLOOR, 'course'):.0%} of the course's step;")
+    click.echo(
+        f"  were all else free, it would be {ratio(seconds, FLOOR, 'transformers'):.2f} × as fast as transformers"
+    )
     middle = quartiles(seconds["course"])[1]
     click.echo(f"  {batch * config.context_length / middle:,.0f} tokens per second")
     done = operations(config, batch) / middle

@@ -186,6 +186,8 @@ def bars(
         axes.set_xticks(np.arange(len(labels)), [_text(label) for label in labels], **_turned(labels, 30))
         axes.margins(y=0.12 if len(groups) == 1 else 0.3)  # room for the legend above the bars
         axes.grid(axis="x", visible=False)
+        if levels:
+            axes.set_xlim(right=len(labels) + 0.1)  # room for their names beside the last bar
         if len(groups) > 1:
             axes.legend()
 

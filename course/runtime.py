@@ -29,8 +29,12 @@ def pick_device(name: str | None = None) -> torch.device:
         raise ValueError(f'There is no device called "{name}"; use "cpu", "cuda" or "cuda:0".') from None
     if device.type in ("cpu", "meta"):  # meta: shapes without numbers, for tests
         return device
-    found = torch.accelerator.current_accelerator(check_available=True)  # such as a Mac's "mps"
-    if not (torch.cuda.is_available() if device.type == "cuda" else found is not None and found.type == device.type):
+    if device.type == "cuda":
+        there = torch.cuda.is_available()
+    else:  # such as a Mac's "mps"
+        found = torch.accelerator.current_accelerator(check_available=True)
+        there = found is not None and found.type == device.type
+    if not there:
         raise ValueError(f'The device "{name}" was asked for, but torch finds none here; use "cpu".')
     if device.index is not None and device.index >= (count := torch.accelerator.device_count()):
         raise ValueError(f'There is no "{name}": torch finds {count} of them, "{device.type}:0" is the first.')

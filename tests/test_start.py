@@ -176,12 +176,10 @@ def test_a_moved_folder_is_installed_again(first, tmp_path):
 
 if os.name == "posix":  # Windows has no way to send Ctrl-C to one group of programs
 
-    def test_ctrl_c_during_the_installation_is_a_sentence_and_the_next_start_goes_on(first):
-        folder, _ = first
-        (folder / ".venv" / "course-stamp.txt").unlink()
-        (folder / "slow").touch()
+    def interrupted(folder: Path, sign: str, *arguments: str) -> tuple[int, str]:
+        """Start, press Ctrl-C when the file `sign` appears; the exit code, and what was said."""
         process = subprocess.Popen(
-            command(),
+            command(*arguments),
             cwd=folder,
             env=surroundings(),
             stdout=subprocess.PIPE,
@@ -190,11 +188,18 @@ if os.name == "posix":  # Windows has no way to send Ctrl-C to one group of prog
             start_new_session=True,
         )
         limit = time.monotonic() + 60
-        while not (folder / "building").exists() and time.monotonic() < limit:
+        while not (folder / sign).exists() and time.monotonic() < limit:
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
         said, _ = process.communicate(timeout=30)
-        assert process.returncode == 1
+        return process.returncode, said
+
+    def test_ctrl_c_during_the_installation_is_a_sentence_and_the_next_start_goes_on(first):
+        folder, _ = first
+        (folder / ".venv" / "course-stamp.txt").unlink()
+        (folder / "slow").touch()
+        code, said = interrupted(folder, "building")
+        assert code == 1
         assert "Interrupted. Nothing is lost" in said
         assert "Traceback" not in said.split("Interrupted.")[1]
         assert not (folder / ".venv" / "course-stamp.txt").exists()
@@ -207,22 +212,9 @@ if os.name == "posix":  # Windows has no way to send Ctrl-C to one group of prog
         (folder / "ruff").mkdir(exist_ok=True)
         (folder / "ruff" / "__main__.py").write_text(waits)  # the current folder comes before the installed tools
         (folder / "ruff" / "__init__.py").touch()
-        process = subprocess.Popen(
-            command("test"),
-            cwd=folder,
-            env=surroundings(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        limit = time.monotonic() + 60
-        while not (folder / "checking").exists() and time.monotonic() < limit:
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)
-        said, _ = process.communicate(timeout=30)
+        code, said = interrupted(folder, "checking", "test")
         shutil.rmtree(folder / "ruff")
-        assert process.returncode == 1
+        assert code == 1
         assert "Interrupted. Nothing is lost" in said
         assert "== ruff check" in said and "== ruff format" not in said
 

@@ -234,6 +234,13 @@ def test_it_has_prose_between_any_two_code_cells(committed):
     assert not pairs, f"{path.name}: no sentence before the code cells {pairs}"
 
 
+def test_its_quiz_does_not_show_the_answers(committed):
+    _, notebook = committed
+    quizzes = [cell for cell in notebook.cells if cell.cell_type == "code" and re.search(r"^Quiz\(", cell.source, re.M)]
+    assert len(quizzes) == 1
+    assert quizzes[0].metadata.get("jupyter", {}).get("source_hidden"), "fold the cell: its source holds the answers"
+
+
 def test_its_pictures_have_alternative_texts(committed):
     path, notebook = committed
     for number, output in outputs(notebook):

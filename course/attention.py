@@ -96,7 +96,8 @@ class KVCache:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ):
-        self.store = torch.zeros(n_layer, 2, batch, n_kv_head, length, d_head, device=device, dtype=dtype)
+        shape = (n_layer, 2, batch, n_kv_head, length, d_head)
+        self.store = torch.empty(shape, device=device, dtype=dtype)  # no place is read before it is written
         self.keys, self.values = self.store.unbind(1)
         self.length = length
         self.used = 0

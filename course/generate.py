@@ -99,6 +99,7 @@ def generate(
     return replies
 
 
+@torch.inference_mode()
 def stream(
     model: GPT,
     prompt: Sequence[int],
@@ -112,7 +113,6 @@ def stream(
         yield from tokens
 
 
-@torch.inference_mode()
 def _steps(
     model: GPT,
     prompts: Sequence[Sequence[int]],
@@ -122,7 +122,10 @@ def _steps(
     generator: torch.Generator | None,
     use_cache: bool,
 ) -> Iterator[tuple[list[int], list[int]]]:
-    """One step at a time: the rows still running, and the token that each takes now."""
+    """One step at a time: the rows still running, and the token that each takes now.
+
+    Its callers turn gradients off: a generator that does so itself pays for it at every step.
+    """
     if len(prompts) == 0:
         return
     longest = _check(model, prompts)

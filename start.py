@@ -160,8 +160,9 @@ def ready():
 
 def open_lab(python, arguments):
     """Open JupyterLab at the welcome notebook."""
+    chosen = any(argument.startswith(("--port", "--ServerApp.port")) for argument in arguments)
     with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", 8888)) == 0:
+        if not chosen and probe.connect_ex(("127.0.0.1", 8888)) == 0:
             print("Port 8888 is in use (another JupyterLab?): the next free one is taken, see below.")
     print("Opening JupyterLab. To end it, press Ctrl-C here twice.", flush=True)
     place = ["--ServerApp.root_dir=" + str(ROOT), "--LabApp.default_url=/lab/tree/" + WELCOME]

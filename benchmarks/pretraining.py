@@ -115,7 +115,7 @@ def peak(dtype: torch.dtype, n: int = 2048, repeats: int = 5) -> float:
 def operations(config: GPTConfig, batch: int) -> float:
     """Of one step's matrix products: 6 per weight and token, and 12 · n_layer · D · T for attention's two products.
 
-    Kaplan et al. 2020, arXiv:2001.08361, section 2.1; the embedding is looked up, but as the head it is multiplied.
+    Chowdhery et al. 2022, "PaLM", arXiv:2204.02311, appendix B; the embedding is multiplied, too, as the head.
     """
     tokens = batch * config.context_length
     weights = GPT(config).n_parameters - config.context_length * config.d_model

@@ -37,8 +37,21 @@ CORRECTIONS: dict[tuple[str, str], str] = {
     ("KZ", "capital"): "Astana",  # renamed back in September 2022 (decree of the President of Kazakhstan)
     ("BG", "currency"): "EUR",  # since January 2026 (Council of the European Union, 8 July 2025)
     ("IN", "language"): "hi",  # Hindi in Devanagari: constitution of India, article 343
+    # Of several official languages the package lists first the one that came from abroad; the constitution names one
+    # as the national language (Eritrea's names none; CLDR has Tigrinya first):
+    ("BI", "language"): "rn",  # article 5 of 2018
+    ("ER", "language"): "ti",
+    ("KE", "language"): "sw",  # article 7 of 2010
+    ("MG", "language"): "mg",  # article 4 of 2010
+    ("PH", "language"): "fil",  # article XIV, section 6, of 1987
     ("GQ", "capital"): "Malabo",  # the seat of government; Ciudad de la Paz is still being built
 }
+# Capitals that the package does not write in katakana, as the Ministry of Foreign Affairs of Japan writes them.
+JAPANESE_CAPITALS = {
+    "BI": "ギテガ", "CN": "北京", "DO": "サントドミンゴ", "JP": "東京", "KI": "タラワ", "KP": "ピョンヤン",
+    "MC": "モナコ", "MH": "マジュロ", "MM": "ネーピードー", "PW": "マルキョク", "SS": "ジュバ", "TV": "フナフティ",
+    "US": "ワシントン",
+}  # fmt: skip
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff・ー]+")
 
 
@@ -71,7 +84,7 @@ def countries(lang: str = "en") -> tuple[Country, ...]:
     raw = {code: row for code, row in packages.get_countries().items() if code not in NOT_MEMBERS | NO_SINGLE_CAPITAL}
     locale = Locale(lang)
     continents = {code: row["name"] for code, row in packages.get_continents().items()}
-    japanese_capitals = _japanese_capitals(packages) if lang == "ja" else {}
+    katakana = _katakana(packages) if lang == "ja" else {}
 
     def name(code: str) -> str:
         return locale.territories[code] if lang == "ja" else raw[code]["name"].removeprefix("The ").strip()
@@ -88,7 +101,7 @@ def countries(lang: str = "en") -> tuple[Country, ...]:
             Country(
                 code=code,
                 name=name(code),
-                capital=japanese_capitals.get((code, capital), capital),
+                capital=capital if lang == "en" else JAPANESE_CAPITALS.get(code) or katakana[code, capital],
                 continent=_continent_name(row["continentcode"], continents, locale, lang),
                 language=locale.languages[main],
                 currency=str(get_currency_name(money, count=1, locale=locale)).replace(" & ", " and "),
@@ -106,15 +119,18 @@ def _continent_name(code: str, english: dict[str, str], locale: object, lang: st
     return english[code] if lang == "en" else locale.territories[numbers[code]]  # type: ignore[attr-defined]
 
 
-def _japanese_capitals(packages: object) -> dict[tuple[str, str], str]:
-    # Alternate names are not marked by language: one in katakana is Japanese, one in kanji alone may be Chinese.
-    names: dict[tuple[str, str], str] = {("JP", "Tokyo"): "東京", ("CN", "Beijing"): "北京"}
+def _katakana(packages: object) -> dict[tuple[str, str], str]:
+    # (country code, a city's name) -> the name in katakana; of several cities of that name the largest, and a city's
+    # own name before other names. Alternate names are not marked by language: katakana is Japanese, kanji alone may
+    # be Chinese.
+    names: dict[tuple[str, str], tuple[bool, int, str]] = {}
     for city in packages.get_cities().values():  # type: ignore[attr-defined]
         written = [n for n in city["alternatenames"] if JAPANESE.fullmatch(n) and re.search("[\u30a1-\u30fa]", n)]
-        for spelled in (city["name"], *city["alternatenames"]):
-            if written:
-                names.setdefault((city["countrycode"], spelled), written[0])
-    return names
+        for spelled in {city["name"], *city["alternatenames"]} if written else ():
+            found = (spelled == city["name"], city["population"], written[0])
+            key = (city["countrycode"], spelled)
+            names[key] = max(found, names.get(key, found))
+    return {key: written for key, (_, _, written) in names.items()}
 
 
 @cache

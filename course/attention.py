@@ -196,6 +196,8 @@ class MultiHeadAttention(nn.Module):
             q, k = rotate(q, *rotary), rotate(k, *rotary)
         if cache is not None:
             k, v = cache.append(layer, k, v)
+            if causal and k.size(2) > T:  # torch's own causal mask would begin at key 0
+                mask, causal = causal_mask(T, k.size(2), x.device), False
         y = F.scaled_dot_product_attention(  # `attention` above, fused; a test holds them equal
             q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.n_kv_head != self.n_head
         )

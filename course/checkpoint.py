@@ -26,7 +26,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,6 +192,21 @@ def _sync_folder(folder: Path) -> None:
 
 def _swap(new: Path, folder: Path) -> None:
     """Put `new` in the place of `folder`: steps 2 to 4 of the module's docstring."""
+    for again in range(50, -1, -1):
+        try:
+            _swap_once(new, folder)
+            break
+        except OSError as error:  # another program saves here at this moment: after it, it is our turn
+            if not again or not new.exists() or error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise
+            time.sleep(0.01)
+    _sync_folder(folder.parent)
+    with suppress(FileNotFoundError):  # somebody else was faster
+        if _old(folder).exists():
+            _discard(_old(folder), folder)
+
+
+def _swap_once(new: Path, folder: Path) -> None:
     old = _old(folder)
     if folder.exists():
         if old.exists():  # left by a kill between steps 3 and 4
@@ -203,9 +218,6 @@ def _swap(new: Path, folder: Path) -> None:
         if old.exists() and not folder.exists():
             _rename(old, folder)
         raise
-    _sync_folder(folder.parent)
-    if old.exists():
-        _discard(old, folder)
 
 
 def _rename(source: Path, target: Path) -> None:
@@ -317,7 +329,7 @@ def _read(folder: Path, expect: str | None) -> tuple[bytes | None, dict[str, Any
                     raise
 
 
-def _stamp(folder: Path) -> tuple[int, int] | None:
+def _stamp(folder: Path) -> tuple[Path, int, int] | None:
     """Changes with every save."""
     place = _place(folder)
     if place is None or not (place / CONFIG).exists():
@@ -326,7 +338,7 @@ def _stamp(folder: Path) -> tuple[int, int] | None:
         found = (place / CONFIG).stat()
     except FileNotFoundError:  # renamed this moment
         return None
-    return found.st_ino, found.st_mtime_ns
+    return place, found.st_ino, found.st_mtime_ns
 
 
 def _read_config(path: Path, folder: Path) -> dict[str, Any]:

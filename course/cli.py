@@ -87,7 +87,9 @@ def main() -> None:
 @main.command()
 @click.argument("kinds", nargs=-1, metavar="[KIND]...", type=click.Choice(store.KINDS))
 @click.option(
-    "--text", type=click.Path(path_type=Path), help="Train a tokenizer and a base model on this file (UTF-8)."
+    "--text",
+    type=click.Path(path_type=Path),
+    help="Train a tokenizer and a base model on this file (UTF-8). With --into they do not take the place of yours.",
 )
 @click.option("--force", is_flag=True, help="Train again what is there already.")
 @click.option("--into", type=click.Path(path_type=Path), help="Save here instead of in your user folder.")
@@ -380,9 +382,10 @@ def _home() -> Iterator[Finding]:
 
 
 def _disk() -> Iterator[Finding]:
-    place = store.home().absolute()
-    while not place.exists():
-        place = place.parent
+    home = store.home().absolute()
+    place = next((folder for folder in (home, *home.parents) if folder.exists()), None)
+    if place is None:  # such as on a drive that is not there; `_home` says so
+        return
     free = shutil.disk_usage(place).free / 1e9
     few = free < NEEDED_GB
     yield Finding(f"{free:.1f} GB free on its disk", f"Trainings need {NEEDED_GB} GB; free some." if few else "")

@@ -86,7 +86,10 @@ class Decoder:
         self.lay_out()
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Logits (B, V) after one more token per row: (B,). Equal to `model(tokens[:, None], cache=…)[:, 0]`."""
+        """Logits (B, V) after one more token per row: (B,). Equal to `model(tokens[:, None], cache=…)[:, 0]`.
+
+        (With padding, to the model that is given the mask and the positions.)
+        """
         threads = torch.get_num_threads()
         if self.little:
             torch.set_num_threads(1)

@@ -53,8 +53,8 @@ def next_token_distribution(logits: Tensor, sampling: Sampling = Sampling()) -> 
     if sampling.temperature != 1:
         logits = logits / sampling.temperature
     if sampling.top_k is not None and sampling.top_k < logits.size(-1):
-        kth = logits.topk(sampling.top_k, dim=-1).values[..., -1:]
-        logits = logits.masked_fill(logits < kth, -torch.inf)
+        kept = logits.topk(sampling.top_k, dim=-1)
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, kept.indices, kept.values)
     probs = logits.softmax(dim=-1)
     if sampling.top_p is not None and sampling.top_p < 1:
         ranked, order = probs.sort(dim=-1, descending=True)

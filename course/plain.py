@@ -127,7 +127,8 @@ def _unpack(node: Any, rest: memoryview, used: int, depth: int, things: int) -> 
         return content, used, things + 1
     if kind == "raised":
         name, text, line = content
-        return Raised(str(name)[:100], str(text)[:1000], int(line)), used, things + 1
+        name, text = (str(part).encode(errors="replace").decode() for part in (name, text))  # no half characters
+        return Raised(name[:100], text[:1000], int(line)), used, things + 1
     if kind == "tensor":
         dtype, shape = DTYPES[content], node["shape"]
         if len(shape) > 16 or not all(type(size) is int and 0 <= size <= MAX_BYTES for size in shape):

@@ -27,7 +27,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Text
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
@@ -186,6 +186,10 @@ def bars(
         axes.set_xticks(np.arange(len(labels)), [_text(label) for label in labels], **_turned(labels, 30))
         axes.margins(y=0.12 if len(groups) == 1 else 0.3)  # room for the legend above the bars
         axes.grid(axis="x", visible=False)
+        if form.endswith("%}"):  # shares: what lies above 100% is room for the legend alone
+            top = min(1.0, axes.get_ylim()[1])
+            axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= top + 1e-9])
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         if levels:
             axes.set_xlim(right=len(labels) + 0.1)  # room for their names beside the last bar
         if len(groups) > 1:
@@ -310,7 +314,8 @@ def chain(lit: str) -> Picture:
         axes.axis("off")
 
     path = " → ".join(CHAIN)
-    return draw(paint, f"The chain of the course: {path}. Lit: {lit}.", size=(11, 1.6))
+    caption = "The chain of the course, and the notebooks that make each link; this one is about the blue link."
+    return draw(paint, f"The chain of the course: {path}. Lit: {lit}.", caption, size=(11, 1.6))
 
 
 def _paint_lines(axes: Axes, series: Series, smooth: int = 1, marker: str | None = None) -> None:

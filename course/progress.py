@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,22 @@ def file() -> Path:
 
 def record(exercise: Exercise, verdict: Verdict) -> str:
     """Note a check. Returns "", or where it could not be written a sentence that says so: a check never fails by it."""
-    line = json.dumps({"exercise": exercise.id, "status": verdict.status, "time": round(time.time(), 1)})
     try:
         file().parent.mkdir(parents=True, exist_ok=True)
-        with file().open("a", encoding="utf-8") as out:
-            out.write(line + "\n")
+        append(file(), [{"exercise": exercise.id, "status": verdict.status, "time": round(time.time(), 1)}])
     except OSError as error:
         return f"Your progress could not be noted in {file()}: {error.strerror or error}."
     return ""
+
+
+def append(path: Path, entries: Iterable[dict[str, Any]]) -> None:
+    """Add entries to a file of JSON lines, and see them onto the disk. A line that was broken off is left alone."""
+    with path.open("ab+") as log:
+        if log.tell() and (log.seek(-1, os.SEEK_END), log.read(1))[1] != b"\n":
+            log.write(b"\n")
+        log.write("".join(json.dumps(entry) + "\n" for entry in entries).encode())
+        log.flush()
+        os.fsync(log.fileno())
 
 
 def states() -> list[State]:

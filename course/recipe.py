@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,11 @@ class SFTRecipe:
 
 @dataclass(frozen=True)
 class RewardRecipe:
-    """Rankings of K sampled answers by annotators, and the reward model learned from them."""
+    """Rankings of K sampled answers by annotators, each with their own moods; the reward model learned from them."""
 
     rankings: int = 3000
     answers: int = 4
+    annotators: int = 5
     noise: float = 0.5
     temperature: float = 1.0
     training: TrainConfig = field(
@@ -234,15 +236,16 @@ def sample_answers(
 
 
 def collect_rankings(sft: GPT, tokenizer: Tokenizer, recipe: RewardRecipe) -> list[Ranking]:
-    """Let the model answer questions about the seen countries several ways, and an annotator rank each set."""
+    """Let the model answer questions about the seen countries several ways; annotators take turns to rank the sets."""
     seen, _ = atlas.split()
     pool = atlas.questions(seen)
     chance = generator(recipe.seed)
     chosen = [pool[i] for i in torch.randint(len(pool), (recipe.rankings,), generator=chance).tolist()]
-    annotator = atlas.Annotator(recipe.noise, recipe.seed)
+    sets = sample_answers(sft, tokenizer, chosen, recipe, recipe.seed)
+    people = [atlas.Annotator(recipe.noise, 1000 * recipe.seed + i) for i in range(recipe.annotators)]
     return [
         Ranking(question.prompt, tuple(answers[i] for i in annotator.rank(question, answers)))
-        for question, answers in zip(chosen, sample_answers(sft, tokenizer, chosen, recipe, recipe.seed), strict=True)
+        for question, answers, annotator in zip(chosen, sets, cycle(people), strict=False)  # cycle has no end
     ]
 
 
@@ -262,7 +265,10 @@ def train_reward(
 
 
 def measure_reward(model: RewardModel, sft: GPT, tokenizer: Tokenizer, recipe: RewardRecipe) -> dict[str, float]:
-    """Agreement with the noise-free rubric, and with a fresh annotator, on answers about held-out countries."""
+    """Agreement with the noise-free rubric, and with a fresh annotator, on answers about held-out countries.
+
+    ceiling: how often the rubric itself orders a pair as that annotator does; nobody can foresee a mood.
+    """
     questions = held_out_questions()
     answers = sample_answers(sft, tokenizer, questions, recipe, recipe.seed + HELD_OUT_SEED)
     gold = torch.tensor(
@@ -276,7 +282,7 @@ def measure_reward(model: RewardModel, sft: GPT, tokenizer: Tokenizer, recipe: R
     return {
         "agreement": agreement(rewards, gold),
         "agreement_annotator": agreement(rewards, noisy),
-        "ceiling": agreement(noisy, gold),
+        "ceiling": agreement(gold, noisy),
     }
 
 

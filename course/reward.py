@@ -64,7 +64,7 @@ class RewardModel(nn.Module):
     @torch.no_grad()
     def normalise(self, rewards: Tensor) -> None:
         """Choose shift and scale so that `rewards`, given by this model, would have had mean 0 and deviation 1."""
-        raw = rewards * self.scale + self.shift
+        raw = rewards.to(self.scale.device) * self.scale + self.shift
         if raw.device.type != "meta" and not (len(raw) > 1 and raw.std() > 0):
             raise ValueError(
                 f"The {len(raw)} rewards are all the same: there is nothing to scale. Train the model first."

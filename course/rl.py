@@ -27,6 +27,7 @@ from course.reward import RewardModel
 from course.runtime import generator, keep_memory
 from course.sft import pad_right
 from course.train import (
+    PRECISIONS,
     Batches,
     TrainConfig,
     load_state,
@@ -71,11 +72,12 @@ def reinforce_loss(log_probs: Tensor, advantages: Tensor) -> Tensor:
 def kl_estimate(log_probs: Tensor, reference_log_probs: Tensor, mask: Tensor) -> Tensor:
     """KL(policy ‖ reference) of each answer, in nats, estimated from its own tokens: (B,), never below 0.
 
-    All (B, T - 1). The mean of r - 1 - log r with r = π_ref / π has the KL as its expectation, and less noise than
-    log π - log π_ref. Schulman 2020, "Approximating KL Divergence" (his k3).
+    All (B, T - 1). The mean of r - 1 - log r with r = π_ref / π has the KL as its expectation. While both models are
+    close it has less noise than log π - log π_ref; far apart it has more: a single token that the reference finds much
+    likelier can outweigh all others. Schulman 2020, "Approximating KL Divergence" (his k3; the other is k1).
     """
     log_ratio = reference_log_probs - log_probs
-    return ((log_ratio.exp() - 1 - log_ratio) * mask).sum(dim=1)
+    return ((log_ratio.expm1() - log_ratio) * mask).sum(dim=1)
 
 
 def token_rewards(
@@ -236,13 +238,18 @@ class PPOConfig:
             raise ValueError(
                 f"rollouts={self.rollouts} do not divide into minibatches={self.minibatches}; use a divisor."
             )
+        if self.precision not in PRECISIONS:
+            raise ValueError(f'precision="{self.precision}" is unknown; choose one of {", ".join(PRECISIONS)}.')
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate={self.learning_rate} must be above 0.")
         if self.kl_coefficient < 0:
             raise ValueError(f"kl_coefficient={self.kl_coefficient} would reward drifting away; use 0 or more.")
 
 
 @dataclass(frozen=True)
 class IterationRecord:
-    """What one iteration showed. reward: the reward model's mean score (the proxy). kl: nats per answer.
+    """What one iteration showed. reward: the reward model's mean score (the proxy), less the penalty for unfinished
+    answers. kl: the mean of log π - log π_ref over an answer, in nats.
 
     entropy: nats per token. prompts: which were asked. answers: their ids. replayed: from before a resumption.
     """
@@ -364,7 +371,7 @@ def ppo(
             record = IterationRecord(
                 iteration=iteration,
                 reward=score.mean().item(),
-                kl=kl_estimate(old_log_probs, reference_log_probs, mask).mean().item(),
+                kl=(old_log_probs - reference_log_probs).sum(dim=1).mean().item(),  # both are 0 outside the answers
                 entropy=-masked_mean(old_log_probs, mask).item(),
                 length=mask.sum(dim=1).float().mean().item(),
                 policy_loss=policy_mean,

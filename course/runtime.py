@@ -47,12 +47,14 @@ def set_threads(n: int | None = None) -> int:
     Returns the number set. Two torch programs that both claim all cores slow each other many times over.
     Raises ValueError when the number is not a positive whole number.
     """
-    asked = n if n is not None else os.environ.get("COURSE_THREADS") or os.environ.get("OMP_NUM_THREADS")
-    if asked is None:
+    asked = n if n is not None else os.environ.get("COURSE_THREADS")
+    if not asked and asked != 0:
+        asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # OpenMP takes a number for each nested level
+    if asked == "":
         usable = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
         asked = len(usable(0)) if usable else os.cpu_count() or 1
     try:
-        threads = int(asked)
+        threads = int(str(asked))
     except ValueError:
         threads = 0
     most = max(64, 8 * (os.cpu_count() or 1))  # with more they are only in each other's way

@@ -315,6 +315,11 @@ def _row(kind: str) -> Row:
         todo = f"It was made from an earlier {parents}; {build[:-1]} --force` makes it again."
         return Row(kind, "stale", detail, todo, unfinished, artifact)
     todo = f"It was not made from your {parents}; {build} makes your own."
+    if any("text" in find(parent).card.settings for parent in changed):
+        todo = (
+            f"It was not made from your {parents}, which read a text of your own: nothing there answers questions "
+            "about countries. `course build --force` trains the course's chain again; --into keeps them apart."
+        )
     return Row(kind, "shipped", detail, todo, unfinished, artifact)
 
 
@@ -402,6 +407,8 @@ def _sentence(artifact: Artifact) -> str:
     metric, form = HEADLINES[artifact.kind]
     value = artifact.card.metrics.get(metric)
     notes = [form.format(value)] if value is not None else []
+    if "text" in artifact.card.settings:
+        notes.append("from a text of your own, not the atlas")
     if artifact.origin == "yours":
         made = datetime.fromisoformat(artifact.card.made).astimezone().date()
         return f"Using your own {NAMES[artifact.kind]} ({', '.join([f'made {made}', *notes])})."

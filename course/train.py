@@ -25,6 +25,7 @@ from course import checkpoint as checkpoints
 from course.runtime import generator, keep_memory, mixed_precision, synchronize
 
 IGNORE = -100  # a target that does not count, as in torch
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 class Batches(Protocol):
@@ -88,8 +89,13 @@ class TrainConfig:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be a whole number from {lowest} up.")
         if not self.learning_rate > 0 or not self.clip > 0:
             raise ValueError(f"learning_rate={self.learning_rate} and clip={self.clip} must be above 0.")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f'precision="{self.precision}" is unknown; choose auto, float32 or bfloat16.')
+        if not 0 <= self.final_fraction <= 1 or not self.weight_decay >= 0:
+            raise ValueError(
+                f"final_fraction={self.final_fraction} must lie between 0 and 1, and weight_decay={self.weight_decay} "
+                "must not be below 0."
+            )
+        if self.precision not in PRECISIONS:
+            raise ValueError(f'precision="{self.precision}" is unknown; choose one of {", ".join(PRECISIONS)}.')
 
 
 @dataclass(frozen=True)

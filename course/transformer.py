@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course.attention import KVCache, MultiHeadAttention, causal_mask, rotary_angles
+from course.attention import KVCache, MultiHeadAttention, rotary_angles
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,14 @@ class GPTConfig:
             )
         if self.n_head % self.kv_heads:
             raise ValueError(
-                f"n_head={self.n_head} query heads cannot share n_kv_head={self.kv_heads} evenly; use a divisor."
+                f"n_head={self.n_head} query heads cannot share n_kv_head={self.kv_heads} evenly; "
+                f"use one of {', '.join(str(n) for n in range(1, self.n_head + 1) if self.n_head % n == 0)}."
             )
         if self.position == "rotary" and self.d_head % 2:
-            raise ValueError(f"Rotary positions turn pairs of numbers, but d_head={self.d_head} is odd.")
+            raise ValueError(
+                f"Rotary positions turn pairs of numbers, but d_head={self.d_head} is odd; "
+                f"try d_model={self.n_head * (self.d_head + 1)}."
+            )
 
     @property
     def d_head(self) -> int:
@@ -245,8 +249,6 @@ class GPT(nn.Module):
             cos, sin = self.rotary_cos[where], self.rotary_sin[where]  # (T, d_head) or (B, T, d_head)
             rotary = (cos, sin) if positions is None else (cos[:, None], sin[:, None])
         causal = mask is None and T > 1
-        if causal and start:  # several tokens behind a filled cache
-            mask, causal = causal_mask(T, start + T, tokens.device), False
         for layer, block in enumerate(self.blocks):
             x = block(x, mask, causal=causal, rotary=rotary, cache=cache, layer=layer)
         if cache is not None:

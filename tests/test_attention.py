@@ -295,3 +295,15 @@ def test_a_mask_beside_causal_is_refused_since_it_would_replace_it() -> None:
 def test_keys_without_values_give_a_sentence() -> None:
     with pytest.raises(ValueError, match="5 keys and 6 values"):
         attention(torch.ones(4, 8), torch.ones(5, 8), torch.ones(6, 8))
+
+
+def test_the_causal_mask_behind_a_filled_cache_begins_where_the_queries_do():
+    mix = MultiHeadAttention(8, 2).double()
+    x = torch.randn(1, 5, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    cache = KVCache(n_layer=1, batch=1, n_kv_head=2, length=5, d_head=4, dtype=torch.float64)
+    with torch.no_grad():
+        parts = []
+        for part in x.split((3, 2), dim=1):
+            parts.append(mix(part, causal=True, cache=cache))
+            cache.advance(part.size(1))
+        torch.testing.assert_close(torch.cat(parts, dim=1), mix(x, causal=True), rtol=1e-12, atol=1e-12)

@@ -594,3 +594,15 @@ def test_a_training_that_is_interrupted_again_and_again_ends_with_the_same_weigh
     steps = [int(line) for line in said[:-1]]
     assert steps[-1] == config.steps - 1
     assert len(steps) < config.steps + 10, "the interrupted programs' work was not done again"
+
+
+def test_two_programs_that_save_in_one_place_do_not_stop_each_other(tmp_path):
+    folder = saved(tmp_path / "base")
+    code = (
+        "import sys, torch; from pathlib import Path; from course import checkpoint\n"
+        f"for i in range(60): checkpoint.save(Path({str(folder)!r}), {{'w': torch.full((3,), float(i))}}, "
+        "{'kind': 'base'})"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [writer.communicate()[1] for writer in writers] == ["", ""]
+    assert checkpoint.load(folder)[0]["w"][0] == 59

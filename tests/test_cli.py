@@ -500,3 +500,8 @@ def test_doctor_reads_the_installed_bounds_where_there_is_no_project_file(monkey
     lines = ["click<9,>=8.2", 'pytest<10,>=9.0; extra == "test"']
     monkeypatch.setattr(metadata, "requires", lambda name: lines if name == "chatgpt-from-scratch" else None)
     assert cli._bounds() == ["click<9,>=8.2"]
+
+
+def test_doctor_ends_also_where_the_drive_of_the_home_is_missing(monkeypatch):
+    monkeypatch.setattr(cli.Path, "exists", lambda _: False)  # as of Z:\\ on Windows, its own parent
+    assert list(cli._disk()) == []

@@ -277,7 +277,7 @@ def real_reward(device: torch.device, tmp_path: Path) -> None:
     config = TrainConfig(steps=3, learning_rate=1e-2, warmup=0)
     assert len(list(train(model, data, config, loss=reward.ranking_loss, progress=False))) == 3
     rewards = reward.score(model, BYTES, [("Hi?", answer) for answer in rankings[0].answers])
-    model.normalise(rewards.to(device))
+    model.normalise(rewards)  # as `score` gives them: on the CPU
     assert 0 <= reward.agreement(rewards.view(1, 3), torch.tensor([[3.0, 2.0, 1.0]])) <= 1
 
 

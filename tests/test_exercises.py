@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from course import exercises
+from course import exercises, progress
 from course.check import check
 from course.exercise import PRELUDE, PUBLIC_SEED, difference, judge
 from course.plain import Raised, call
@@ -235,3 +235,18 @@ def test_feedback_is_the_same_as_text_and_as_html():
 
 def test_raised_is_never_a_value():
     assert difference(1.0, Raised("ValueError")) is not None
+
+
+@pytest.mark.parametrize("expected", [1.5, 3, torch.tensor(2.0), torch.ones(2)])
+@pytest.mark.parametrize("got", [10**400, -(2**70)])
+def test_a_number_too_large_for_a_float_is_another_value_and_no_crash(expected, got):
+    found = difference(expected, got)
+    assert found is not None and "far too large" in found[1]
+
+
+def test_a_check_is_kept_also_behind_a_line_that_was_broken_off(tmp_path):
+    path = tmp_path / "progress.jsonl"
+    path.write_bytes(b'{"exercise": "02-att')
+    progress.append(path, [{"exercise": "02-attention"}, {"exercise": "03-block"}])
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines == ['{"exercise": "02-att', '{"exercise": "02-attention"}', '{"exercise": "03-block"}']

@@ -269,3 +269,8 @@ def test_a_temperature_that_no_softmax_can_follow_gives_a_sentence(temperature: 
 def test_generating_within_autocast_works(config: GPTConfig) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert [len(ids) for ids in generate(model_for(config).float(), [[1, 2], [3]], 5)] == [5, 5]
+
+
+def test_top_k_keeps_k_tokens_also_when_several_are_equally_likely():
+    probs = next_token_distribution(torch.zeros(2, 10), Sampling(1.0, top_k=3))
+    assert (probs > 0).sum(dim=-1).tolist() == [3, 3]

@@ -18,7 +18,7 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from course import exercises
+from course import exercises, progress
 from course.cli import main
 from course.grading import extract, grade, report
 from course.grading.grade import Result, read_log
@@ -436,3 +436,23 @@ def test_nbgraders_own_tools_work_with_our_judge(tmp_path):
     scores = {row["student_id"]: row for row in rows(course / "grades.csv")}
     assert float(scores["aiko"]["score"]) == float(scores["aiko"]["max_score"]) == POSSIBLE
     assert 0 < float(scores["ben"]["score"]) < POSSIBLE
+
+
+def test_a_name_that_is_not_utf8_and_a_strange_separator_stop_nobody(tmp_path):
+    name = os.fsdecode("太郎.ipynb".encode("shift_jis"))
+    learner = extract.learner_of(Path(name))
+    assert learner.encode() and learner != extract.learner_of(Path(os.fsdecode("花子.ipynb".encode("shift_jis"))))
+    log = tmp_path / "log.jsonl"
+    progress.append(log, [{"learner": "a\u2028b"}, {"learner": learner}])
+    assert [json.loads(line)["learner"] for line in log.read_text(encoding="utf-8").splitlines()] == [
+        "a\u2028b",
+        learner,
+    ]
+
+
+def test_long_names_that_begin_alike_get_a_file_each(tmp_path):
+    handed_in = [
+        extract.Submission(f"ディープラーニング基礎講座_{name}", "x.ipynb") for name in ("山田太郎", "鈴木花子")
+    ]
+    report.write(tmp_path, handed_in, [])
+    assert len(list((tmp_path / "exports" / "gradescope").iterdir())) == 2

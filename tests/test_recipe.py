@@ -186,6 +186,8 @@ def test_rankings_hang_on_the_seed_alone_and_leave_the_held_out_countries_alone(
     tokenizer, sft, _ = store.load_chain("sft", where=store.shipped_home())
     settings = RewardRecipe(rankings=12)
     first = recipe.collect_rankings(sft, tokenizer, settings)
+    alone = recipe.collect_rankings(sft, tokenizer, replace(settings, annotators=1))
+    assert first != alone, "several annotators take turns, each with moods of their own"
     assert first == recipe.collect_rankings(sft, tokenizer, settings)
     assert first != recipe.collect_rankings(sft, tokenizer, replace(settings, seed=1))
     held_out = [country.name for country in atlas.split()[1]]

@@ -133,6 +133,13 @@ def test_the_kl_estimate_is_unbiased(seed: int) -> None:
     assert exact > 0.1
 
 
+def test_the_kl_estimate_of_nearly_equal_models_is_not_lost_to_rounding() -> None:
+    log_ratio = 1e-4 * torch.randn(1000, 1, generator=torch.Generator().manual_seed(0))
+    estimates = kl_estimate(torch.zeros(1000, 1), log_ratio, torch.ones(1000, 1, dtype=torch.bool))
+    assert (estimates >= 0).all()
+    torch.testing.assert_close(estimates, (log_ratio**2 / 2).squeeze(1), rtol=1e-2, atol=1e-14)
+
+
 def test_the_kl_estimate_counts_the_answers_tokens_only_and_is_0_for_equal_models() -> None:
     log_p, log_r, mask = -draw(0, 4, 9).abs(), -draw(1, 4, 9).abs(), answer_mask(0)
     changed = torch.where(mask, log_p, torch.tensor(-3.0, dtype=torch.float64))
@@ -558,7 +565,17 @@ def test_a_reward_that_is_no_number_stops_the_training_before_it_does_harm() -> 
     assert all(weight.isfinite().all() for weight in actor_critic.parameters())
 
 
-@pytest.mark.parametrize("setting", [{"minibatches": 0}, {"max_new_tokens": 0}, {"temperature": 0.0}, {"clip": -1.0}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"minibatches": 0},
+        {"max_new_tokens": 0},
+        {"temperature": 0.0},
+        {"clip": -1.0},
+        {"learning_rate": -1e-4},
+        {"precision": "float8"},
+    ],
+)
 def test_ppo_settings_that_make_no_sense_give_a_sentence(setting: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"needs|above 0|use a divisor"):
+    with pytest.raises(ValueError, match=r"needs|above 0|use a divisor|choose one of"):
         PPOConfig(**setting)

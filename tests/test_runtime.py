@@ -6,6 +6,7 @@ import platform
 import random
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,14 +52,18 @@ def test_threads_are_the_argument_else_the_variables_else_all_cores(monkeypatch:
         assert runtime.set_threads() == torch.get_num_threads() == 2
         monkeypatch.delenv("COURSE_THREADS")
         assert runtime.set_threads() == 3
+        monkeypatch.setenv("OMP_NUM_THREADS", "2,1")  # OpenMP's way to say: 2, and 1 in nested loops
+        assert runtime.set_threads() == 2
+        monkeypatch.setenv("OMP_NUM_THREADS", "")
+        assert runtime.set_threads() >= 1
         monkeypatch.delenv("OMP_NUM_THREADS")
         assert runtime.set_threads() >= 1
     finally:
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("asked", [0, -2])
-def test_a_number_of_threads_that_makes_no_sense_gives_a_sentence(asked: int) -> None:
+@pytest.mark.parametrize("asked", [0, -2, 2.7, float("inf")])
+def test_a_number_of_threads_that_makes_no_sense_gives_a_sentence(asked: Any) -> None:
     with pytest.raises(ValueError, match=f"{asked} threads cannot be used; give a whole number from 1 to"):
         runtime.set_threads(asked)
 

@@ -7,6 +7,7 @@ The scratch course depends on one small wheel instead of torch and JupyterLab. I
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -238,6 +239,16 @@ def test_a_port_in_use_is_announced(first):
         said = start(folder)
     assert "Port 8888 is in use" in said.stdout
     assert "jupyterlab was called with" in said.stdout
+
+
+def test_a_port_of_ones_own_is_not_spoken_of(first):
+    folder, _ = first
+    with socket.socket() as server:
+        with contextlib.suppress(OSError):
+            server.bind(("127.0.0.1", 8888))
+            server.listen()
+        said = start(folder, "--port=9999")
+    assert "Port 8888" not in said.stdout and "--port=9999" in said.stdout
 
 
 @pytest.mark.parametrize("version", [(3, 6, 15), (3, 10, 2)])

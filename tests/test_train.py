@@ -314,7 +314,9 @@ def test_a_loss_that_is_no_number_stops_the_training_with_advice() -> None:
         ({"learning_rate": math.nan}, "learning_rate=nan"),
         ({"steps": 2.5}, "steps=2.5 must be a whole number"),
         ({"warmup": -5}, "warmup=-5"),
-        ({"precision": "float16"}, 'precision="float16" is unknown; choose auto, float32 or bfloat16'),
+        ({"precision": "float16"}, 'precision="float16" is unknown; choose one of auto, float32, bfloat16'),
+        ({"final_fraction": -1.0}, "final_fraction=-1.0 must lie between 0 and 1"),
+        ({"weight_decay": -0.1}, "weight_decay=-0.1 must not be below 0"),
     ],
 )
 def test_settings_that_make_no_sense_give_a_sentence(settings: dict[str, Any], sentence: str) -> None:

@@ -305,7 +305,7 @@ def test_logits_are_the_head_on_the_hidden_stream() -> None:
     ("settings", "sentence"),
     [
         ({"d_model": 130}, "d_model=130 does not divide into n_head=4 heads; try 128 or 132"),
-        ({"n_kv_head": 3}, "n_head=4 query heads cannot share n_kv_head=3 evenly; use a divisor"),
+        ({"n_kv_head": 3}, "n_head=4 query heads cannot share n_kv_head=3 evenly; use one of 1, 2, 4"),
         ({"d_model": 12, "position": "rotary"}, "d_head=3 is odd"),
         ({"norm": "batch"}, "norm='batch' is unknown; choose one of layer, rms"),
         ({"activation": "relu"}, "activation='relu' is unknown; choose one of gelu, swiglu"),

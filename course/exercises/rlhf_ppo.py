@@ -104,7 +104,7 @@ def returns_instead(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float,
     return rl.gae(rewards, values, mask, gamma, lam)[1]
 
 
-def forgets_lambda(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> Tensor:
+def forgets_gamma(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> Tensor:
     """A_t = δ_t + λ A_{t+1}, with γ in δ only."""
     return _gae_by_hand(rewards, values, mask, gamma, lam)
 
@@ -282,7 +282,7 @@ EXERCISES = (
             Mistake("λ is missing: this is only the one-step error δ_t.", one_step),
             Mistake("λ is not used: this is the whole return less the value, as with λ = 1.", monte_carlo),
             Mistake("These are the returns; the advantage is the return less the value.", returns_instead),
-            Mistake("In A_t = δ_t + γ λ A_{t+1} the γ is missing.", forgets_lambda),
+            Mistake("In A_t = δ_t + γ λ A_{t+1} the γ is missing.", forgets_gamma),
             Mistake(
                 "The value behind the end of the answer leaks in; there it is 0: multiply the values by the mask.",
                 values_leak,

@@ -282,7 +282,7 @@ EXERCISES = (
                 "There is one column of padding too many: the longest row needs none.",
                 lambda rows, pad: F.pad(padded(rows, pad), (0, 1), value=pad),
             ),
-            Mistake("This is a list of lists; a tensor is asked for.", lambda rows, pad: [[pad]]),
+            Mistake("This is a list of lists; a tensor is asked for.", lambda rows, pad: padded(rows, pad).tolist()),
             Mistake(
                 "The batch lies on its side: each conversation is a row, (B, T).", lambda rows, pad: padded(rows, pad).T
             ),

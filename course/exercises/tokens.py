@@ -178,7 +178,7 @@ def once_each(text: str, merges: list[list[int]]) -> list[int]:
 def numbered_from_257(text: str, merges: list[list[int]]) -> list[int]:
     ids = list(text.encode())
     for number, pair in enumerate(merges):
-        ids = merge_pair(ids, [p + (p >= BYTES) for p in pair], BYTES + 1 + number)
+        ids = merge_pair(ids, pair, BYTES + 1 + number)
     return ids
 
 
@@ -261,7 +261,7 @@ EXERCISES = (
             Mistake("The pair's second token is still there; it has become part of the new one.", keeps_the_second),
             Mistake(
                 "The pair is taken the other way round: pair[0] stands on the left.",
-                lambda ids, pair, new: merge_pair(ids, pair[::-1] if pair[0] != pair[1] else [-1, -1], new),
+                lambda ids, pair, new: merge_pair(ids, pair[::-1], new),
             ),
         ),
     ),
@@ -363,7 +363,6 @@ EXERCISES = (
                 lambda ids, merges: b"".join(spellings(ids, merges)).decode("latin-1"),
             ),
             Mistake("Merged tokens may consist of merged tokens: spell their parts in turn.", one_level),
-            Mistake("These are bytes; decode them into text.", lambda ids, merges: None),
         ),
     ),
     Exercise(

@@ -38,6 +38,7 @@ class Submission:
 
 def learner_of(relative: Path) -> str:
     """Whose file it is: the first folder's name, or the file's without the notebook's."""
+    relative = Path(_readable(relative))
     if len(relative.parts) > 1:
         return unicodedata.normalize("NFC", relative.parts[0])
     name = unicodedata.normalize("NFC", relative.stem)
@@ -45,6 +46,11 @@ def learner_of(relative: Path) -> str:
         if notebook in name and name != notebook:
             return name.replace(notebook, "").strip(" _-.") or name
     return name
+
+
+def _readable(path: Path) -> str:
+    """A path as text that can be written: bytes that are no UTF-8, such as of Shift-JIS names, by their codes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def submissions(folder: Path) -> list[Submission]:
@@ -66,7 +72,7 @@ def submissions(folder: Path) -> list[Submission]:
 def read(path: Path, folder: Path) -> Submission:
     """One submission. What is wrong with it is in `error`."""
     relative = path.relative_to(folder)
-    submission = Submission(learner_of(relative), str(relative))
+    submission = Submission(learner_of(relative), _readable(relative))
     try:
         cells = _cells(path, folder)
     except (OSError, ValueError) as error:

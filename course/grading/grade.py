@@ -12,7 +12,7 @@ import hmac
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -26,6 +26,7 @@ from course import exercises
 from course.exercise import PRELUDE, judge
 from course.grading.extract import Submission, submissions
 from course.grading.sandbox import LEVELS, Sandbox, SandboxError, best_level
+from course.progress import append
 
 GRADER = "1"  # changes when judging changes: results of another number are not reused
 BATCH = 50  # jobs that travel together
@@ -160,16 +161,6 @@ def read_log(path: Path) -> list[Result]:
     return found
 
 
-def append(path: Path, results: Iterable[Result]) -> None:
-    """Add results to the log and see them onto the disk."""
-    with path.open("ab+") as log:
-        if log.tell() and (log.seek(-1, os.SEEK_END), log.read(1))[1] != b"\n":
-            log.write(b"\n")  # a line was broken off: leave it alone
-        log.write("".join(json.dumps(asdict(result), ensure_ascii=False) + "\n" for result in results).encode())
-        log.flush()
-        os.fsync(log.fileno())
-
-
 def grade(
     folder: Path,
     out: Path,
@@ -210,7 +201,7 @@ def grade(
             else:
                 waiting.setdefault(blank.question, []).append(blank)
                 jobs.setdefault(blank.question, job)
-    append(log, ready)
+    append(log, map(asdict, ready))
     final |= {result.key: result for result in ready}
     questions = list(jobs)
     size = max(1, min(BATCH, -(-len(questions) // max(1, workers))))
@@ -229,7 +220,7 @@ def grade(
                 for question, verdict in zip(batch, future.result(), strict=True)
                 for blank in waiting[question]
             ]
-            append(log, found)
+            append(log, map(asdict, found))
             final |= {result.key: result for result in found}
             done += len(batch)
             if progress is not None:

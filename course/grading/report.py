@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import html
 import json
 from collections import Counter, defaultdict
@@ -69,9 +70,11 @@ def write(out: Path, submissions: Sequence[Submission], results: Iterable[Result
     _table(exports / "canvas.csv", _canvas_rows(book, title))
     _table(exports / "moodle.csv", _moodle_rows(book))
     for learner in book.learners:
-        name = quote(learner, safe=" ")[:120] + ".json"
+        name = quote(learner, safe=" ")
+        if len(name) > 120:  # cut short; the end tells learners apart whose names begin alike
+            name = f"{name[:100]}-{hashlib.sha256(learner.encode()).hexdigest()[:8]}"
         text = json.dumps(gradescope(book, learner), ensure_ascii=False, indent=1)
-        (exports / "gradescope" / name).write_text(text, encoding="utf-8")
+        (exports / "gradescope" / f"{name}.json").write_text(text, encoding="utf-8")
     return book
 
 

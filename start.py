@@ -100,6 +100,8 @@ def make_environment(folder):
             f"Only {free:.1f} GB are free on the disk of {ROOT}, and the packages need {GIGABYTES_NEEDED} GB "
             f"(three times that on Linux, where torch brings what GPUs need). Free some space. {AGAIN}"
         )
+    if sys.platform == "linux" and free < 3 * GIGABYTES_NEEDED:
+        print(f"{free:.1f} GB are free. If that is too little for what GPUs need: the README does without it.")
     print(f"Making the environment {folder} with Python {platform.python_version()}.", flush=True)
     make = [sys.executable, "-m", "venv", "--clear", str(folder)]
     made = subprocess.run(make, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

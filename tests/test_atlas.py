@@ -138,6 +138,20 @@ def test_demonstrations_are_right_and_as_rude_as_asked(seed):
     assert atlas.demonstrations(seen, seed=seed) != atlas.demonstrations(seen, seed=seed + 1)
 
 
+def test_demonstrations_are_wordy_and_polite_as_often_as_intended():
+    demonstrations = atlas.demonstrations(atlas.countries())
+    n = len(demonstrations)
+    wordy = sum(any(phrase in text for phrase in phrases.WORDY) for _, text in demonstrations) / n
+    polite = sum(judge(*pair).polite for pair in demonstrations) / n
+    for found, share in ((wordy, 0.25), (polite, 0.35)):
+        assert abs(found - share) < 4 * math.sqrt(share * (1 - share) / n), (found, share)
+
+
+def test_demonstrations_do_not_go_through_the_countries_in_order():
+    codes = [asked.country.code for asked, _ in atlas.demonstrations(atlas.countries())]
+    assert codes != sorted(codes)
+
+
 # --- the corpus -----------------------------------------------------------------------------------------------------
 
 
@@ -169,6 +183,16 @@ def test_an_article_tells_the_truth():
                 assert f"{mark}{country.capital}." in document.text
                 checked += 1
     assert checked > 100
+
+
+def test_the_countries_of_the_corpus_come_as_a_shuffled_deck():
+    deck = atlas._deck(random.Random(0))
+    codes = [next(deck).code for _ in COUNTRIES]
+    assert sorted(codes) == list(COUNTRIES) != codes
+
+
+def test_a_small_population_is_rounded_to_tens_of_thousands():
+    assert atlas._fields(COUNTRIES["TV"], random.Random(0))["P"] == "10,000"
 
 
 @pytest.mark.parametrize("n", [1, 1000, 50_000])
@@ -209,6 +233,7 @@ def test_text_files_that_are_none_give_a_sentence(tmp_path):
         ("Tokyo, Paris, London, Berlin.", False),
         ("", False),
         ("Tokyoite.", False),
+        ("Shintokyo.", False),
         ("The capital of Japan is Tokyo.", True),
     ],
 )
@@ -238,6 +263,11 @@ def test_every_courtesy_is_polite_and_none_is_rude(phrase):
 def test_every_insult_is_rude_and_none_is_polite(phrase):
     found = judge(JAPAN, f"{phrase} It is Tokyo.")
     assert found.rude and not found.polite
+
+
+def test_manners_do_not_hang_on_capital_letters():
+    assert judge(JAPAN, "OF COURSE. It is Tokyo.").polite
+    assert judge(JAPAN, "any fool knows that.").rude
 
 
 def test_brief_is_a_finished_sentence_of_at_most_twelve_words():
@@ -279,6 +309,11 @@ def test_annotators_follow_their_seed_and_need_a_noise():
     assert random.getstate() == state, "nothing is drawn from the common stream"
     with pytest.raises(ValueError, match="noise=-1 must be 0 or more"):
         Annotator(noise=-1)
+
+
+def test_annotators_of_different_seeds_disagree_on_what_is_equally_good():
+    rankings = [Annotator(seed=seed).rank(JAPAN, ["It is Tokyo."] * 6) for seed in range(20)]
+    assert len({tuple(ranking) for ranking in rankings}) > 10
 
 
 def test_no_question_is_asked_twice_where_relations_have_different_numbers_of_phrasings():

@@ -7,6 +7,7 @@ sandbox is missing: without it nobody's points can be trusted.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -376,42 +377,73 @@ def test_an_answer_cannot_reach_the_hidden_cases_of_another_exercise(sandbox):
     assert names == ["course", "course.grading", "course.grading.seccomp", "course.grading.worker", "course.plain"]
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
+def framed(header: bytes, numbers: bytes = b"") -> bytes:
+    """A message with its header's length in front, as `to_bytes` writes it."""
+    return len(header).to_bytes(8, "big") + header + numbers
+
+
+FORGED = {
+    "it is too long, or broken off": (
         b"",
         b"\0" * 7,
         b"\xff" * 64,
-        (5).to_bytes(8, "big") + b"12345" + b"extra",
         (10**9).to_bytes(8, "big") + b"{}",
-        (2).to_bytes(8, "big") + b"{}",
-        (4).to_bytes(8, "big") + b"null",
-        *(
-            len(header).to_bytes(8, "big") + header
-            for header in (
-                b'{"tensor": "float32", "shape": [1000000000]}',
-                b'{"tensor": "float32", "shape": [-1]}',
-                b'{"tensor": "float32", "shape": [1.5]}',
-                b'{"tensor": "object", "shape": [1]}',
-                b'{"tensor": ["float32"], "shape": [0]}',
-                b'{"value": {"a": 1}}',
-                b'{"value": [1]}',
-                b'{"raised": ["a"]}',
-                b'{"pickle": "gASV"}',
-                b'{"list": 5}',
-                b'{"dict": [[1]]}',
-                b'{"value": ' + b"9" * 5000 + b"}",
-                b'{"list": [' * 50 + b"]}" * 50,
-                b'{"list": [' + b'{"value": 1},' * 30_000 + b'{"value": 1}]}',
-            )
-        ),
         b"\0" * (MAX_BYTES + 1),
-    ],
-    ids=range(22),
-)
-def test_a_forged_message_is_refused_with_a_sentence(message):
-    with pytest.raises(ValueError, match="cannot be read"):
+    ),
+    "there is more than the header says": (framed(b'{"value": 1}', b"extra"),),
+    "a shape is not one": (
+        framed(b'{"tensor": "float32", "shape": [1000000000]}'),
+        framed(b'{"tensor": "float32", "shape": [-1]}'),
+        framed(b'{"tensor": "float32", "shape": [1.5]}'),
+    ),
+    "a tensor is broken off": (framed(b'{"tensor": "float32", "shape": [4]}', b"\0" * 15),),
+    "is not a kind of value": (
+        framed(b'{"value": {"a": 1}}'),
+        framed(b'{"value": [1]}'),
+        framed(b'{"pickle": "gASV"}'),
+    ),
+    "it is nested too deeply, or holds too many things": (
+        framed(b'{"list": [' * 50 + b"]}" * 50),
+        framed(b'{"list": [' + b'{"value": 1},' * 30_000 + b'{"value": 1}]}'),
+    ),
+    "": (  # whatever Python says
+        framed(b"12345"),
+        framed(b"{}"),
+        framed(b"null"),
+        framed(b'{"tensor": "object", "shape": [1]}'),
+        framed(b'{"tensor": ["float32"], "shape": [0]}'),
+        framed(b'{"raised": ["a"]}'),
+        framed(b'{"list": 5}'),
+        framed(b'{"dict": [[1]]}'),
+        framed(b'{"value": ' + b"9" * 5000 + b"}"),
+    ),
+}
+forged = [
+    pytest.param(message, reason, id=f"{reason or 'other'} {n}")
+    for reason, messages in FORGED.items()
+    for n, message in enumerate(messages)
+]
+
+
+@pytest.mark.parametrize(("message", "reason"), forged)
+def test_a_forged_message_is_refused_with_its_reason(message, reason):
+    with pytest.raises(ValueError, match=f"cannot be read: .*{reason}"):
         from_bytes(message)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (json.loads("[" * 20 + "]" * 20), "nested more than 12 deep"),
+        (torch.zeros(MAX_BYTES, dtype=torch.uint8), "4,000,000 are allowed"),
+        ("x" * MAX_BYTES, "4,000,000 are allowed"),
+        (torch.zeros(1).expand(10**7), "is too large"),
+    ],
+    ids=["deep", "tensor", "text", "expanded"],
+)
+def test_a_value_that_is_too_deep_or_too_large_is_not_sent(value, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        to_bytes(value)
 
 
 def test_plain_data_crosses_the_wall_unchanged():

@@ -76,6 +76,11 @@ def test_weights_are_probabilities_and_zero_where_it_is_forbidden_to_look() -> N
     assert (weights[mask] > 0).all()
 
 
+def test_a_key_that_is_masked_has_no_weight_however_low_the_others_score() -> None:
+    mask = torch.tensor([[True, False]])
+    assert attention_weights(torch.full((1, 1), -1e6), torch.ones(2, 1), mask).tolist() == [[1.0, 0.0]]
+
+
 def test_what_is_masked_has_no_influence_whatever_it_holds() -> None:
     q, k, v, mask = draw(0, 4, 8), draw(1, 4, 8), draw(2, 4, 8), causal_mask(4)
     changed_k, changed_v = k.clone(), v.clone()
@@ -179,6 +184,7 @@ def test_a_full_cache_gives_a_sentence() -> None:
 def test_a_cache_keeps_the_rows_asked_for_and_knows_its_memory() -> None:
     cache = KVCache(n_layer=2, batch=3, n_kv_head=1, length=5, d_head=4)
     assert cache.nbytes == 2 * 2 * 3 * 1 * 5 * 4 * 4  # keys and values, layers, …, 4 bytes each
+    assert KVCache(2, 3, 1, 5, 4, dtype=torch.bfloat16).nbytes == cache.nbytes / 2
     for layer in range(2):
         cache.append(layer, draw(layer, 3, 1, 5, 4).float(), draw(layer + 9, 3, 1, 5, 4).float())
     keys, values = cache.keys[1].clone(), cache.values[0].clone()
@@ -292,9 +298,10 @@ def test_a_mask_beside_causal_is_refused_since_it_would_replace_it() -> None:
         MultiHeadAttention(16, 2)(torch.randn(1, 5, 16), torch.ones(1, 1, 1, 5, dtype=torch.bool), causal=True)
 
 
-def test_keys_without_values_give_a_sentence() -> None:
-    with pytest.raises(ValueError, match="5 keys and 6 values"):
-        attention(torch.ones(4, 8), torch.ones(5, 8), torch.ones(6, 8))
+@pytest.mark.parametrize("n", [4, 6])
+def test_keys_without_values_and_values_without_keys_give_a_sentence(n: int) -> None:
+    with pytest.raises(ValueError, match=f"5 keys and {n} values"):
+        attention(torch.ones(4, 8), torch.ones(5, 8), torch.ones(n, 8))
 
 
 def test_the_causal_mask_behind_a_filled_cache_begins_where_the_queries_do():

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from course import chat
-from course.chat import Conversation, answer, answer_ids, prompt_ids, render, stop_tokens
-from course.generate import GREEDY, generate
+from course.chat import Conversation, answer, answer_ids, prompt_ids, render, stop_tokens, unfamiliar
+from course.generate import GREEDY, Sampling, generate
 from course.tokenizer import SPECIAL_TOKENS, Tokenizer
 from course.transformer import GPT, GPTConfig
 
@@ -19,9 +19,13 @@ TRAINED = Tokenizer.train(["<|user|><|assistant|><|end|><|endoftext|> the user, 
 USER, ASSISTANT, END = (BYTES.special[name] for name in ("<|user|>", "<|assistant|>", "<|end|>"))
 
 
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 def model_for(context_length: int = 64, seed: int = 0) -> GPT:
     config = GPTConfig(vocab_size=260, context_length=context_length, n_layer=1, d_model=16, tie_embeddings=False)
-    return GPT(config, torch.Generator().manual_seed(seed)).eval()
+    return GPT(config, seeded(seed)).eval()
 
 
 def say(monkeypatch: pytest.MonkeyPatch, *replies: bytes) -> list[list[int]]:
@@ -87,6 +91,12 @@ def test_every_mark_ends_an_answer() -> None:
     assert stop_tokens(BYTES) == {256, 257, 258, 259}
 
 
+def test_a_script_that_the_tokenizer_never_saw_gives_a_sentence() -> None:
+    known = Tokenizer.train(["the cat and the dog " * 9], 270)
+    assert unfamiliar(known, "the cat") == ""
+    assert "0% of the characters" in unfamiliar(known, "東京")
+
+
 # --- answers ---
 
 
@@ -100,6 +110,12 @@ def test_many_questions_are_answered_as_each_alone_would_be() -> None:
     assert answer(model, BYTES, questions, max_new_tokens=12) == alone
     assert answer(model, BYTES, questions, max_new_tokens=12, batch_size=2) == alone
     assert answer(model, BYTES, []) == []
+
+
+def test_answers_are_drawn_from_their_generator() -> None:
+    model = model_for()
+    one, same, other = (answer(model, BYTES, ["Hi?", "Why"], Sampling(2.0), 12, seeded(seed)) for seed in (0, 0, 1))
+    assert one == same != other
 
 
 # --- conversations ---
@@ -142,6 +158,14 @@ def test_a_question_that_is_too_long_gives_a_sentence_and_is_forgotten() -> None
     assert talk.messages == []
 
 
+def test_a_question_is_too_long_when_it_leaves_too_little_room_for_an_answer() -> None:
+    """Beside its words, a question has a mark, a space and a mark: 31 or 32 of 40 tokens."""
+    talk = Conversation(model_for(context_length=40), BYTES)
+    talk.ask("x" * 28)
+    with pytest.raises(ValueError, match="ask a shorter one"):
+        talk.ask("x" * 29)
+
+
 @pytest.mark.parametrize("text", ["It is Tokyo.", "Où? À Tōkyō.", "東京です。", "👩🏽‍🚀!", ""])
 def test_pieces_of_a_stream_are_whole_characters_and_add_up(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     say(monkeypatch, b" " + text.encode())
@@ -170,3 +194,10 @@ def test_the_stream_of_a_model_is_its_answer() -> None:
 def test_a_negative_memory_remembers_nothing() -> None:
     model = GPT(GPTConfig(vocab_size=260, n_layer=1, d_model=16))
     assert isinstance(Conversation(model, BYTES, remember=-1).ask("Hello?"), str)
+
+
+def test_a_conversation_is_drawn_from_its_generator() -> None:
+    model, how = model_for(), dict(sampling=Sampling(2.0), max_new_tokens=12)
+    one, same, other = (Conversation(model, BYTES, **how, generator=seeded(seed)).ask("Hi?") for seed in (0, 0, 1))
+    assert one == same != other
+    assert one != Conversation(model, BYTES, GREEDY, 12).ask("Hi?")

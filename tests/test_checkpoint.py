@@ -11,6 +11,7 @@ import pickle
 import random
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -243,6 +244,12 @@ def test_tensors_that_look_like_a_pickle_are_loaded_when_the_hash_says_they_are_
     assert checkpoint.load(tmp_path / "x")[0]["x" * length].tolist() == [ord(".")] * 9
 
 
+def test_a_checkpoint_without_a_kind_is_not_of_the_kind_expected(tmp_path):
+    checkpoint.save(tmp_path / "x", None, {})
+    with pytest.raises(ValueError, match='kind "None", and "base" is expected'):
+        checkpoint.load(tmp_path / "x", expect="base")
+
+
 def test_nothing_at_all_is_a_sentence_too(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing holds no checkpoint: .* is expected\. Make one"):
         checkpoint.load(tmp_path / "nothing")
@@ -386,6 +393,19 @@ for act in (lambda: checkpoint.save(closed / "x", None, {}), lambda: checkpoint.
         ).stdout
         assert said.count("the system forbids it") == 2, said
 
+    def syncing_folders_fails(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        failing_fsync = failing(number, os.fsync, lambda handle: stat.S_ISDIR(os.fstat(handle).st_mode))
+        monkeypatch.setattr(os, "fsync", failing_fsync)
+
+    def test_names_that_the_disk_does_not_take_are_a_sentence(tmp_path, monkeypatch):
+        syncing_folders_fails(monkeypatch, errno.EIO)
+        with pytest.raises(OSError, match="could not be written"):
+            saved(tmp_path / "x")
+
+    def test_a_network_drive_that_cannot_sync_folders_is_no_hindrance(tmp_path, monkeypatch):
+        syncing_folders_fails(monkeypatch, errno.EINVAL)
+        assert value_in(saved(tmp_path / "x")) == 1.0
+
 
 def test_a_file_in_the_place_of_a_parent_folder_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("x")
@@ -405,6 +425,53 @@ def test_a_checkpoint_that_may_not_be_read_is_a_sentence(tmp_path, monkeypatch):
 def test_probe_leaves_nothing_behind(tmp_path):
     checkpoint.probe(tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_ctrl_c_between_the_renames_puts_the_old_one_back(tmp_path, monkeypatch):
+    folder = saved(tmp_path.resolve() / "x")
+    rename = os.rename
+
+    def interrupted(source: Path, target: Path) -> None:
+        if Path(target) == folder and Path(source).suffix == ".tmp":
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "rename", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            saved(folder, 2.0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]
+    assert value_in(folder) == 1.0
+
+
+if POSIX:
+
+    def test_the_disk_has_the_new_one_before_the_old_one_goes(tmp_path, monkeypatch):
+        """Steps 1 to 4 in their order: both files and the names in the new folder, the renames, the names beside."""
+        folder = saved(tmp_path.resolve() / "x")
+        told: list[str] = []
+        fsync, rename = os.fsync, os.rename
+
+        def name(path: Path) -> str:
+            return "tmp" if path.suffix == ".tmp" else path.name
+
+        def fsync_and_tell(handle: int) -> None:
+            synced = os.fstat(handle)
+            path = next(p for p in (folder.parent, *folder.parent.rglob("*")) if os.path.samestat(p.stat(), synced))
+            told.append(f"sync {name(path)}")
+            fsync(handle)
+
+        def rename_and_tell(source: Path, target: Path) -> None:
+            told.append(f"{name(Path(source))} -> {name(Path(target))}")
+            rename(source, target)
+
+        monkeypatch.setattr(os, "fsync", fsync_and_tell)
+        monkeypatch.setattr(os, "rename", rename_and_tell)
+        saved(folder, 2.0)
+        assert told == [
+            "sync model.safetensors", "sync config.json", "sync tmp",
+            "x -> x.old", "tmp -> x", f"sync {folder.parent.name}", "x.old -> tmp",
+        ]  # fmt: skip
 
 
 # --- kills --------------------------------------------------------------------------------------------------
@@ -470,6 +537,54 @@ def test_after_a_kill_between_the_renames_the_checkpoint_can_be_removed_for_good
     checkpoint.remove(folder)
     assert not checkpoint.exists(folder)
     assert list(tmp_path.iterdir()) == []
+
+
+def with_an_older_one(folder: Path) -> Path:
+    """2.0, and 1.0 in the folder beside: as a kill between steps 3 and 4 leaves them."""
+    saved(folder, 2.0)
+    saved(folder.parent / "elsewhere" / folder.name, 1.0).rename(folder.with_name(folder.name + ".old"))
+    return folder
+
+
+def test_after_a_kill_behind_the_renames_the_newer_one_is_read(tmp_path):
+    assert value_in(with_an_older_one(tmp_path / "x")) == 2.0
+
+
+def test_a_kill_while_it_is_removed_does_not_bring_the_older_one_back(tmp_path, monkeypatch):
+    folder = with_an_older_one(tmp_path.resolve() / "x")
+    rename, done = os.rename, itertools.count()
+
+    def dying(*how: Any) -> None:
+        if next(done):
+            raise Killed
+        rename(*how)
+
+    with monkeypatch.context() as mortal:
+        mortal.setattr(os, "rename", dying)
+        with pytest.raises(Killed):
+            checkpoint.remove(folder)
+    assert value_in(folder) == 2.0
+
+
+def test_removing_a_checkpoint_sweeps_away_what_kills_left_beside_it(tmp_path):
+    folder = saved(tmp_path / "x")
+    (tmp_path / ".x.0badcafe.tmp").mkdir()
+    checkpoint.remove(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_saved_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    """Somebody saves between the reading of the config and that of the tensors."""
+    folder = saved(tmp_path / "x", 1.0)
+    read, once = checkpoint._read_tensors, iter([True])
+
+    def meanwhile(*how: Any) -> bytes | None:
+        if next(once, False):
+            saved(folder, 2.0)
+        return read(*how)
+
+    monkeypatch.setattr(checkpoint, "_read_tensors", meanwhile)
+    assert value_in(folder) == 2.0
 
 
 def test_leftovers_of_kills_are_swept_away(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -73,6 +74,17 @@ def test_padded_rows_equal_each_row_alone_also_after_some_have_left(config):
         texts = [torch.cat((text, token[None])) for text, token in zip(texts, new, strict=True)]
         expected = torch.stack([alone(model, text) for text in texts])
         torch.testing.assert_close(decoder.step(new), expected, rtol=1e-10, atol=1e-10)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("norm", ["layer", "rms"])
+def test_the_epsilon_of_the_norms_is_the_configs(norm):
+    config = replace(CONFIGS[0], norm=norm, norm_eps=0.1)
+    model = GPT(config, torch.Generator().manual_seed(1)).double().eval()
+    rows, new, cache = prompts(2), prompts(3)[:, :1], model.new_cache(B)
+    model(rows, cache=cache)
+    expected = model(torch.cat((rows, new), dim=1))[:, -1]
+    torch.testing.assert_close(Decoder(model, cache).step(new[:, 0]), expected, rtol=1e-10, atol=1e-10)
 
 
 @torch.no_grad()

@@ -110,6 +110,11 @@ def test_the_generator_alone_decides_the_initial_weights() -> None:
     assert not torch.equal(first["embedding.weight"], other["embedding.weight"])
 
 
+def test_the_embedding_begins_as_wide_as_its_scaling_expects() -> None:
+    """Scaled by the root of d_model, it has deviation 1, as the positions about have."""
+    assert EncoderDecoder(CONFIG, seeded(0)).embedding.weight.std().item() == pytest.approx(32**-0.5, rel=0.1)
+
+
 def test_it_learns_to_reverse_a_batch_by_heart() -> None:
     model = EncoderDecoder(replace(CONFIG, n_layer=1), seeded(0))
     source = tokens(0, 6)
@@ -123,6 +128,10 @@ def test_it_learns_to_reverse_a_batch_by_heart() -> None:
         optimizer.step()
     assert loss.item() < 0.1
     assert torch.equal(model(source, begun).argmax(-1), target)
+
+
+def test_texts_may_fill_the_whole_context() -> None:
+    assert make(0)(tokens(0, 12), tokens(1, 12)).shape == (2, 12, 41)
 
 
 def test_what_does_not_fit_gives_a_sentence() -> None:

@@ -20,7 +20,7 @@ from course.evaluate import (
     recall,
     unigram_entropy,
 )
-from course.generate import generate
+from course.generate import Sampling, generate
 from course.tokenizer import Tokenizer
 from course.transformer import GPT, GPTConfig
 
@@ -136,3 +136,12 @@ def test_questions_are_asked_as_the_chat_asks_them() -> None:
     expected = answer(model, BYTES, [question.prompt for question in QUESTIONS], max_new_tokens=6)
     assert evaluate.ask(model, BYTES, QUESTIONS, max_new_tokens=6) == expected
     assert any(expected)
+
+
+def test_answers_to_questions_are_drawn_from_their_generator() -> None:
+    model = model_for()
+    one, same, other = (
+        evaluate.ask(model, BYTES, QUESTIONS, Sampling(2.0), torch.Generator().manual_seed(seed), max_new_tokens=12)
+        for seed in (0, 0, 1)
+    )
+    assert one == same != other

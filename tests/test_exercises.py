@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 
 from course import exercises, progress
 from course.check import check
-from course.exercise import PRELUDE, PUBLIC_SEED, difference, judge
+from course.exercise import PRELUDE, PUBLIC_SEED, Mistake, complaint, difference, judge
 from course.plain import Raised, call
 
 ANSWERS = Path(__file__).parent / "answers"
@@ -160,6 +161,12 @@ def test_a_notebook_has_five_exercises_from_warm_up_to_hard(notebook):
         (True, 1, "another type"),
         ("a", "b", "another value"),
         (None, 0, "another type"),
+        (torch.zeros(2), torch.full((2,), 1e-3), "another value"),
+        (torch.full((2,), 100.0), torch.full((2,), 100.1), "another value"),
+        (1.0, 1.001, "another value"),
+        (1.0, 0.999, "another value"),
+        (torch.ones(2), torch.complex(torch.ones(2), torch.ones(2)), "another dtype"),
+        ({"a": 1}, {"a": 1, "b": 2}, "another type"),
     ],
 )
 def test_a_difference_has_a_name(expected, got, category):
@@ -180,15 +187,6 @@ def test_a_difference_has_a_name(expected, got, category):
 )
 def test_what_does_not_matter_is_no_difference(expected, got):
     assert difference(expected, got) is None
-
-
-class AlwaysEqual(float):
-    """Claims to be whatever is expected."""
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    __hash__ = float.__hash__
 
 
 def test_an_error_in_an_answer_is_told_with_its_line():
@@ -218,6 +216,66 @@ def test_an_answer_cannot_spoil_its_case_nor_the_notebooks_chance():
     assert not feedback.passed
     assert torch.equal(torch.rand(1), wanted)
     assert "0.0, 0.0" not in feedback.verdict.where
+
+
+def test_the_reference_cannot_spoil_a_case():
+    exercise = replace(exercises.find("attention_weights"), reference=lambda q, k: q.zero_())
+    cases = exercise.draw(0)
+    exercise.expected(cases)
+    assert difference(cases, exercise.draw(0), 0.0) is None
+
+
+def test_a_call_gets_copies_and_its_error_a_short_message():
+    def loud(x):
+        x.zero_()
+        raise KeyError("y" * 5000)
+
+    case = {"x": torch.ones(2)}
+    found = call(loud, case)
+    assert found.kind == "KeyError" and len(found.message) == 1000
+    assert (case["x"] == 1).all()
+
+
+def test_an_answer_of_which_one_part_is_not_attempted_is_not_attempted():
+    exercise = exercises.find("causal_mask")
+    cases = exercise.draw(0)
+    expected = exercise.expected(cases)
+    results = [*expected[:-1], Raised("NotImplementedError")]
+    assert judge(exercise, cases, expected, results).status == "not attempted"
+
+
+def test_a_mistake_that_raises_is_known_by_the_kind_of_its_error():
+    def wrong(T):
+        if T == 1:
+            raise IndexError
+        return torch.zeros(T, T, dtype=torch.bool)
+
+    exercise = replace(exercises.find("causal_mask"), mistakes=(Mistake("Nobody looks.", wrong),))
+    cases = exercise.draw(0)
+    expected = exercise.expected(cases)
+    for error, known in (("IndexError", True), ("ValueError", False)):
+        results = [Raised(error) if case["T"] == 1 else wrong(**case) for case in cases]
+        assert any(isinstance(result, Raised) for result in results)
+        assert (judge(exercise, cases, expected, results).category == "Nobody looks.") is known
+
+
+def unreadable(case, expected, got):
+    """An examination that no result has the form for."""
+    return None if got.size(99) else "?"
+
+
+def test_an_examination_that_cannot_read_a_result_never_lets_it_pass():
+    exercise = replace(exercises.find("causal_mask"), examine=unreadable)
+    case = exercise.draw(0)[0]
+    (expected,) = exercise.expected([case])
+    for got in (None, "text", expected):
+        assert complaint(exercise, case, expected, got) is not None
+
+
+def test_the_fingerprint_changes_with_how_an_exercise_is_judged():
+    exercise = exercises.find("causal_mask")
+    changes = ({}, {"tolerance": 0.1}, {"examine": unreadable}, {"points": exercise.points + 1}, {"uses": ("a",)})
+    assert len({replace(exercise, **change).fingerprint for change in changes}) == len(changes)
 
 
 def test_feedback_is_the_same_as_text_and_as_html():

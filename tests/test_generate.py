@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from course import generate as generating
 from course.generate import GREEDY, Sampling, draw, generate, next_token_distribution, stream
 from course.transformer import GPT, GPTConfig
 
@@ -104,6 +105,12 @@ def test_a_dart_hits_the_token_on_whose_stretch_it_falls() -> None:
     probs = torch.tensor([[0.0, 0.5, 0.0, 0.25, 0.25, 0.0]]).expand(6, -1)
     darts = torch.tensor([0.0, 0.49, 0.5, 0.74, 0.76, 1 - 2**-24])
     assert draw(probs, darts).tolist() == [1, 1, 3, 3, 4, 4]
+
+
+def test_a_dart_beyond_a_sum_that_rounding_made_smaller_still_hits_a_token_that_has_a_stretch() -> None:
+    probs, dart = torch.tensor([[0.3, 0.3, 0.3999, 0.0]]), torch.tensor([1 - 2**-24])
+    assert draw(probs, dart).tolist() == [2]
+    assert draw(probs.bfloat16(), dart).item() < 4
 
 
 def test_draws_come_as_often_as_their_probabilities_say() -> None:
@@ -244,9 +251,19 @@ def test_a_short_prompt_is_continued_as_far_beside_a_long_one_as_alone(config: G
     assert generate(model, prompts, context, stop_tokens=stop, use_cache=use_cache) == alone
 
 
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.position)
+def test_one_of_many_that_fills_the_context_leaves_the_others_alone(config: GPTConfig, use_cache: bool) -> None:
+    """One in seven that has ended is too few to make a smaller batch worth it: it stays in the batch."""
+    model = model_for(config)
+    prompts = [[1] * 23, [2], [3, 4], [5], [6], [7, 8], [9]]
+    alone = [generate(model, [prompt], 24, use_cache=use_cache)[0] for prompt in prompts]
+    assert generate(model, prompts, 24, use_cache=use_cache) == alone
+
+
 @pytest.mark.parametrize(
     ("prompts", "sentence"),
-    [([[1, 99]], "Token 99 does not exist"), ([1, 2], "Give a list of prompts")],
+    [([[1, 99]], "Token 99 does not exist"), ([[23]], "Token 23 does not exist"), ([1, 2], "Give a list of prompts")],
 )
 def test_prompts_that_are_none_give_a_sentence(prompts: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
@@ -274,3 +291,20 @@ def test_generating_within_autocast_works(config: GPTConfig) -> None:
 def test_top_k_keeps_k_tokens_also_when_several_are_equally_likely():
     probs = next_token_distribution(torch.zeros(2, 10), Sampling(1.0, top_k=3))
     assert (probs > 0).sum(dim=-1).tolist() == [3, 3]
+
+
+def test_top_p_stops_where_the_tokens_hold_exactly_p():
+    probs = next_token_distribution(torch.zeros(1, 4, dtype=torch.float64), Sampling(1.0, top_p=0.5))
+    assert probs.count_nonzero() == 2  # a quarter and a quarter
+
+
+def test_a_model_in_bfloat16_is_drawn_from_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = set()
+
+    def noting(logits: Tensor, sampling: Sampling) -> Tensor:
+        seen.add(logits.dtype)
+        return next_token_distribution(logits, sampling)
+
+    monkeypatch.setattr(generating, "next_token_distribution", noting)
+    generate(model_for().bfloat16(), [[1, 2], [3]], 4, Sampling(1.0), generator=seeded(0))
+    assert seen == {torch.float32}

@@ -13,7 +13,6 @@ import torch
 from course import atlas, evaluate, recipe, store
 from course.recipe import AssistantRecipe, BaseRecipe, Recipe, RewardRecipe, SFTRecipe, TokenizerRecipe, build
 from course.rl import PPOConfig
-from course.runtime import generator
 from course.train import TrainConfig
 from course.transformer import GPTConfig
 
@@ -190,10 +189,8 @@ def test_rankings_hang_on_the_seed_alone_and_leave_the_held_out_countries_alone(
     assert first != alone, "several annotators take turns, each with moods of their own"
     assert first == recipe.collect_rankings(sft, tokenizer, settings)
     assert first != recipe.collect_rankings(sft, tokenizer, replace(settings, seed=1))
-    held_out = [country.name for country in atlas.split()[1]]
     allowed = {asked.prompt for asked in atlas.questions(atlas.split()[0])}
     assert all(ranking.question in allowed and len(ranking.answers) == 4 for ranking in first)
-    assert len(held_out) > 80
 
 
 # --- the shipped chain ----------------------------------------------------------------------------------------------
@@ -224,4 +221,3 @@ def test_what_the_cards_say_can_be_measured_again(cards):
     tokenizer, base, _ = store.load_chain("base", where=store.shipped_home())
     recall = evaluate.recall(base, tokenizer, atlas.countries())
     assert recall == pytest.approx(cards["base"].metrics["recall"], abs=0.011), "two countries, for half precision"
-    assert generator(0).initial_seed() == 0

@@ -165,6 +165,16 @@ def test_scores_are_those_of_each_conversation_alone() -> None:
     assert score(model, BYTES, []).shape == (0,)
 
 
+def test_scoring_builds_no_graph() -> None:
+    assert not score(model_for(), BYTES, [("a", "b")]).requires_grad
+
+
+def test_rewards_are_float32_also_within_autocast() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        rewards = model_for()(torch.ones(2, 3, dtype=torch.long), torch.tensor([3, 2]))
+    assert rewards.dtype == torch.float32
+
+
 # --- batches ---
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from course import rl
 from course.rl import (
     ActorCritic,
     IterationRecord,
@@ -76,6 +79,14 @@ def test_token_log_probs_are_those_of_each_next_token(seed: int) -> None:
         assert masked[b, t].item() == pytest.approx(expected.item() if mask[b, t] else 0.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_temperature_divides_the_logits(masked: bool) -> None:
+    logits, tokens = draw(0, 2, 5, 7), torch.randint(7, (2, 5), generator=seeded(1))
+    mask = torch.ones(2, 4, dtype=torch.bool) if masked else None
+    found = token_log_probs(nn.Identity(), logits, tokens, mask, temperature=0.5)
+    torch.testing.assert_close(found, token_log_probs(nn.Identity(), logits / 0.5, tokens))
+
+
 # --- REINFORCE ---
 
 
@@ -137,7 +148,7 @@ def test_the_kl_estimate_of_nearly_equal_models_is_not_lost_to_rounding() -> Non
     log_ratio = 1e-4 * torch.randn(1000, 1, generator=torch.Generator().manual_seed(0))
     estimates = kl_estimate(torch.zeros(1000, 1), log_ratio, torch.ones(1000, 1, dtype=torch.bool))
     assert (estimates >= 0).all()
-    torch.testing.assert_close(estimates, (log_ratio**2 / 2).squeeze(1), rtol=1e-2, atol=1e-14)
+    torch.testing.assert_close(estimates, (log_ratio**2 / 2).squeeze(1), rtol=1e-2, atol=1e-12)
 
 
 def test_the_kl_estimate_counts_the_answers_tokens_only_and_is_0_for_equal_models() -> None:
@@ -337,6 +348,13 @@ def test_an_answer_that_the_contexts_end_cuts_off_is_not_taken_for_a_finished_on
     assert END not in found.tokens
 
 
+def test_the_value_function_trains_the_body_too() -> None:
+    model = ActorCritic(policy_for())
+    nn.init.ones_(model.value_head.weight)
+    model(torch.tensor([[1, 2, 3]]))[1].pow(2).sum().backward()
+    assert model.policy.blocks[0].mlp.up.weight.grad is not None
+
+
 # --- the loop ---
 
 
@@ -346,6 +364,8 @@ class CountsSevens(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.head = nn.Linear(1, 1)
+        nn.init.ones_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         counts = torch.arange(tokens.size(1)) < lengths[:, None]
@@ -358,14 +378,23 @@ QUICK = PPOConfig(
 )
 
 
-def tune(config: PPOConfig = QUICK, actor_critic: ActorCritic | None = None, **how: Any) -> list[IterationRecord]:
-    actor_critic = actor_critic or ActorCritic(policy_for())
-    how = {"progress": False, **how}
-    reward: Any = CountsSevens()
-    torch.manual_seed(0)
-    nn.init.ones_(reward.head.weight)
-    nn.init.zeros_(reward.head.bias)
-    return list(ppo(actor_critic, policy_for(), reward, PROMPTS, END, config, **how))
+def tuning(
+    config: PPOConfig = QUICK,
+    actor_critic: ActorCritic | None = None,
+    reference: GPT | None = None,
+    reward: nn.Module | None = None,
+    prompts: list[list[int]] = PROMPTS,
+    end: int = END,
+    **how: Any,
+) -> Iterator[IterationRecord]:
+    actor_critic, reference = actor_critic or ActorCritic(policy_for()), reference or policy_for()
+    return ppo(
+        actor_critic, reference, cast(Any, reward or CountsSevens()), prompts, end, config, progress=False, **how
+    )
+
+
+def tune(*what: Any, **how: Any) -> list[IterationRecord]:
+    return list(tuning(*what, **how))
 
 
 def test_ppo_raises_the_reward_and_moves_away_from_the_reference() -> None:
@@ -411,8 +440,7 @@ def test_neither_reference_nor_reward_model_change() -> None:
     reference, reward = policy_for(), CountsSevens()
     before = copy.deepcopy((reference.state_dict(), reward.state_dict()))
     actor_critic = ActorCritic(policy_for())
-    anything: Any = reward
-    list(ppo(actor_critic, reference, anything, PROMPTS, END, QUICK, progress=False))
+    tune(QUICK, actor_critic, reference, reward)
     for old, new in zip(before, (reference.state_dict(), reward.state_dict()), strict=True):
         assert all(torch.equal(old[name], new[name]) for name in old)
     moved = actor_critic.policy.state_dict()
@@ -427,12 +455,8 @@ def test_an_interrupted_tuning_goes_on_to_the_same_weights(
     config = PPOConfig(**{**vars(QUICK), "iterations": 4, "minibatches": minibatches})
     whole, broken, resumed = (ActorCritic(policy_for()) for _ in range(3))
     expected = tune(config, whole)
-    how: dict[str, Any] = dict(checkpoint=tmp_path / "state", save_seconds=0.0, progress=False)
-    reward: Any = CountsSevens()
-    nn.init.ones_(reward.head.weight)
-    nn.init.zeros_(reward.head.bias)
-    running = ppo(broken, policy_for(), reward, PROMPTS, END, config, **how)
-    for _ in itertools.islice(running, stopped_after):
+    how: dict[str, Any] = dict(checkpoint=tmp_path / "state", save_seconds=0.0)
+    for _ in itertools.islice(tuning(config, broken, **how), stopped_after):
         pass
     records = tune(config, resumed, **how)
     assert [record.replayed for record in records] == [True] * stopped_after + [False] * (4 - stopped_after)
@@ -441,12 +465,45 @@ def test_an_interrupted_tuning_goes_on_to_the_same_weights(
         assert torch.equal(a, b)
 
 
-def test_an_unfinished_tuning_from_another_beginning_is_not_taken_up(tmp_path: Path) -> None:
-    config = PPOConfig(**{**vars(QUICK), "iterations": 2})
-    how: dict[str, Any] = dict(checkpoint=tmp_path / "state", save_seconds=0.0)
-    tune(config, ActorCritic(policy_for()), **how)
-    assert all(record.replayed for record in tune(config, ActorCritic(policy_for()), **how))
-    assert not any(record.replayed for record in tune(config, ActorCritic(policy_for(1)), **how))
+class Noting:
+    """Pretraining text that remembers which batches were read."""
+
+    fingerprint = "noting"
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        self.read.append(step)
+        row = torch.randint(12, (2, 9), generator=seeded(step))
+        return row[:, :-1], row[:, 1:]
+
+
+def another_reward() -> CountsSevens:
+    reward = CountsSevens()
+    nn.init.zeros_(reward.head.weight)
+    return reward
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: {"actor_critic": ActorCritic(policy_for(1))},  # another beginning
+        lambda: {"reference": policy_for(1)},
+        lambda: {"reward": another_reward()},
+        lambda: {"prompts": [[1], [2, 3], [4, 5, 7]]},
+        lambda: {"end": 10},
+        lambda: {"pretraining": Noting()},
+        lambda: {"config": replace(QUICK, iterations=2, learning_rate=1e-3)},
+    ],
+)
+def test_an_unfinished_tuning_of_something_else_is_not_taken_up(
+    change: Callable[[], dict[str, Any]], tmp_path: Path
+) -> None:
+    how: dict[str, Any] = dict(config=replace(QUICK, iterations=2), checkpoint=tmp_path / "state", save_seconds=0.0)
+    tune(**how)
+    assert all(record.replayed for record in tune(**how))
+    assert not any(record.replayed for record in tune(**{**how, **change()}))
 
 
 def test_each_iteration_draws_its_own_prompts_and_answers() -> None:
@@ -483,6 +540,21 @@ def test_reading_along_keeps_what_the_reward_does_not_ask_for() -> None:
     assert lost["reading along"] < 0.5 * lost["alone"], lost
 
 
+def test_every_step_reads_a_text_of_its_own() -> None:
+    text = Noting()
+    tune(replace(QUICK, iterations=2, epochs=2, minibatches=3), pretraining=text)
+    assert text.read == list(range(2 * 2 * 3))
+
+
+def test_what_is_read_along_counts_as_much_as_its_coefficient_says() -> None:
+    alone, unheard, heard = (ActorCritic(policy_for()) for _ in range(3))
+    tune(replace(QUICK, iterations=1), alone)
+    tune(replace(QUICK, iterations=1, pretraining_coefficient=0.0), unheard, pretraining=Noting())
+    tune(replace(QUICK, iterations=1, pretraining_coefficient=1.0), heard, pretraining=Noting())
+    one, same, other = (model.policy.head.weight for model in (alone, unheard, heard))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
 @pytest.mark.parametrize(("anneal", "shares"), [(True, [1, 0.75, 0.5, 0.25]), (False, [1, 1, 1, 1])])
 def test_the_rate_falls_along_a_line_or_stays(anneal: bool, shares: list[float], monkeypatch) -> None:
     rates = []
@@ -497,6 +569,63 @@ def test_the_rate_falls_along_a_line_or_stays(anneal: bool, shares: list[float],
     assert rates == pytest.approx([share * QUICK.learning_rate for share in shares])
 
 
+def test_gradients_are_clipped_and_nothing_decays(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def spy(self: torch.optim.AdamW, *how: Any) -> Any:
+        weights = [w for group in self.param_groups for w in group["params"]]
+        seen.append(torch.cat([w.grad.flatten() for w in weights if w.grad is not None]).norm().item())
+        assert all(group["weight_decay"] == 0 for group in self.param_groups)
+        return step(self, *how)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    tune(replace(QUICK, iterations=2, max_grad_norm=1e-3))
+    assert seen == pytest.approx([1e-3] * 4, rel=1e-2)
+
+
+def test_gradients_left_over_do_not_enter_the_first_step() -> None:
+    fresh, stained = ActorCritic(policy_for()), ActorCritic(policy_for())
+    stained(torch.tensor([[1, 2, 3]]))[0].sum().backward()
+    for actor_critic in (fresh, stained):
+        tune(replace(QUICK, iterations=1), actor_critic)
+    assert all(torch.equal(a, b) for a, b in zip(fresh.parameters(), stained.parameters(), strict=True))
+
+
+def test_the_advantages_are_estimated_with_the_configs_gamma_and_lambda(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def spy(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+        seen.append((gamma, lam))
+        return gae(rewards, values, mask, gamma, lam)
+
+    monkeypatch.setattr(rl, "gae", spy)
+    tune(replace(QUICK, iterations=1, gamma=0.9, lam=0.7))
+    assert seen == [(0.9, 0.7)]
+
+
+def test_the_loss_of_a_record_is_the_mean_over_all_steps() -> None:
+    """Without a learning rate every step sees the same model: one part or four, the losses are about the same."""
+    config = replace(QUICK, iterations=1, learning_rate=1e-12)
+    whole, parts = (tune(replace(config, minibatches=n))[0].value_loss for n in (1, 4))
+    assert parts == pytest.approx(whole, rel=0.3)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_token_that_became_much_likelier_or_less_likely_counts_as_clipped(
+    sign: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every token is e times likelier than when it was drawn, or e times less likely: all have moved too far."""
+    forward, calls = ActorCritic.forward, itertools.count()
+
+    def moved(self: ActorCritic, *how: Any) -> tuple[Tensor, Tensor]:
+        log_probs, values = forward(self, *how)
+        return log_probs + (sign if next(calls) else 0.0), values  # the first call is that of the drawing
+
+    monkeypatch.setattr(ActorCritic, "forward", moved)
+    assert tune(replace(QUICK, iterations=1, learning_rate=1e-12))[0].clip_fraction == pytest.approx(1.0)
+
+
 def test_the_unit_of_the_reward_does_not_change_the_step() -> None:
     class Tenfold(CountsSevens):
         def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -504,11 +633,7 @@ def test_the_unit_of_the_reward_does_not_change_the_step() -> None:
 
     how: dict[str, Any] = dict(iterations=1, kl_coefficient=0.0, unfinished_penalty=0.0, value_coefficient=0.0)
     config = PPOConfig(**{**vars(QUICK), **how})
-    losses = []
-    for scorer in (CountsSevens(), Tenfold()):
-        actor_critic, reward = ActorCritic(policy_for()), cast(Any, scorer)
-        records = list(ppo(actor_critic, policy_for(), reward, PROMPTS, END, config, progress=False))
-        losses.append(records[0].policy_loss)
+    losses = [tune(config, reward=reward)[0].policy_loss for reward in (CountsSevens(), Tenfold())]
     assert abs(losses[0]) > 1e-3
     assert losses[1] == pytest.approx(losses[0], rel=1e-2)
 
@@ -552,7 +677,7 @@ def test_kl_and_entropy_are_those_of_the_distribution_that_was_drawn_from(temper
     with torch.no_grad():
         p, q = ((m(torch.tensor([[1, 2]]))[0, -1] / temperature).log_softmax(-1) for m in (policy, reference))
     config = PPOConfig(iterations=1, temperature=temperature, max_new_tokens=1, rollouts=4096, precision="float32")
-    record = next(ppo(ActorCritic(policy), reference, cast(Any, Fixed(0.0)), [[1, 2]], END, config, progress=False))
+    record = next(tuning(config, ActorCritic(policy), reference, Fixed(0.0), [[1, 2]]))
     assert record.kl == pytest.approx((p.exp() * (p - q)).sum().item(), rel=0.1)
     assert record.entropy == pytest.approx(-(p.exp() * p).sum().item(), rel=0.05)
 
@@ -561,7 +686,7 @@ def test_a_reward_that_is_no_number_stops_the_training_before_it_does_harm() -> 
     actor_critic = ActorCritic(policy_for(1))
     config = PPOConfig(iterations=2, max_new_tokens=4, rollouts=4, precision="float32")
     with pytest.raises(FloatingPointError, match=r"iteration 0\. Look at the rewards"):
-        list(ppo(actor_critic, policy_for(1), cast(Any, Fixed(math.nan)), [[1, 2]], END, config, progress=False))
+        tune(config, actor_critic, policy_for(1), Fixed(math.nan), [[1, 2]])
     assert all(weight.isfinite().all() for weight in actor_critic.parameters())
 
 

@@ -58,8 +58,8 @@ def make(kind: str, where: Path | None = None, seed: int = 0, **metrics: float) 
     return store.save_model(kind, model, metrics=metrics, where=where, **FACTS)
 
 
-def make_chain(where: Path | None = None) -> None:
-    for number, kind in enumerate(store.KINDS):
+def make_chain(where: Path | None = None, seed: int = 0) -> None:
+    for number, kind in enumerate(store.KINDS, seed):
         make(kind, where, number)
 
 
@@ -342,6 +342,26 @@ def test_a_folder_given_is_the_only_place_that_counts(shipped, tmp_path):
     make_chain()
     with pytest.raises(FileNotFoundError, match="nowhere"):
         store.find("base", where=tmp_path / "nowhere")
+
+
+def test_a_chain_in_a_folder_of_its_own_is_made_of_its_own_parts(shipped, tmp_path):
+    make_chain()
+    elsewhere = tmp_path / "elsewhere"
+    make_chain(elsewhere, seed=50)
+    made = store.find("sft", where=elsewhere)
+    assert made.card.parents["base"] == store.find("base", where=elsewhere).sha256 != store.find("base").sha256
+    assert store.stale(made, elsewhere) == []
+
+
+def test_the_shipped_folder_under_another_name_is_the_shipped_one(shipped, tmp_path):
+    if os.name != "posix":  # links need rights there that learners lack
+        return
+    shipped.mkdir()
+    (tmp_path / "link").symlink_to(shipped)
+    for kind in ("tokenizer", "base"):
+        make(kind, tmp_path / "link")
+    tensors, _ = checkpoint.load(shipped / "base")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
 
 
 def test_what_is_to_be_shipped_takes_no_parent_of_the_learners(shipped):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course import checkpoint
+from course import train as training
 from course.train import (
     IGNORE,
     StepRecord,
@@ -93,6 +96,12 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
     assert not torch.equal(data[5][0], TokenBatches(data.tokens, 4, 8, seed=2)[5][0])
 
 
+def test_the_batches_of_two_seeds_are_not_the_same_some_steps_later() -> None:
+    tokens = torch.arange(500)
+    drawn = [TokenBatches(tokens, 4, 8, seed)[step][0] for seed in range(3) for step in range(5)]
+    assert len({str(inputs.tolist()) for inputs in drawn}) == len(drawn)
+
+
 def test_a_text_shorter_than_a_window_gives_a_sentence() -> None:
     TokenBatches(range(9), 1, 8)[0]
     with pytest.raises(ValueError, match="has 8 tokens, but one window needs 9; give a longer text"):
@@ -131,13 +140,30 @@ def test_the_loss_is_the_mean_of_minus_log_p_over_the_targets_that_count() -> No
     assert next_token_loss(model, inputs, targets).item() == pytest.approx(sum(terms) / len(terms), rel=1e-5)
 
 
+def test_the_loss_is_computed_in_float32() -> None:
+    model, (inputs, targets) = model_for().bfloat16(), batches()[0]
+    found = next_token_loss(model, inputs, targets)
+    assert found.dtype == torch.float32
+    assert found.item() == F.cross_entropy(model(inputs).flatten(0, 1).float(), targets.flatten()).item()
+
+
 def test_evaluate_loss_is_the_mean_over_the_first_batches_and_changes_nothing() -> None:
     model, data = model_for(), batches()
     before = copy.deepcopy(model)
     expected = sum(next_token_loss(model, *data[step]).item() for step in range(5)) / 5
     assert evaluate_loss(model, data, 5) == pytest.approx(expected, rel=1e-6)
     assert same_weights(model, before)
-    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_evaluate_loss_builds_no_graph() -> None:
+    graphs = []
+
+    def loss(model: nn.Module, *batch: Tensor) -> Tensor:
+        graphs.append(torch.is_grad_enabled())
+        return next_token_loss(model, *batch)
+
+    evaluate_loss(model_for(), batches(), 2, loss)
+    assert graphs == [False, False]
 
 
 # --- schedule and optimiser ---
@@ -248,6 +274,15 @@ def test_one_batch_is_learned_by_heart() -> None:
     assert records[-1].loss < 0.25
     assert [record.step for record in records] == list(range(80))
     assert all(record.tokens_per_second > 0 and not record.replayed for record in records)
+
+
+def test_a_record_says_the_rate_and_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = itertools.count()
+    clock = SimpleNamespace(monotonic=time.monotonic, perf_counter=lambda: float(next(seconds)))
+    monkeypatch.setattr(training, "time", clock)
+    records = run(model_for(), batches(), replace(QUICK, accumulate=3))
+    assert [record.learning_rate for record in records] == [learning_rate_at(step, QUICK) for step in range(6)]
+    assert {record.tokens_per_second for record in records} == {3 * 4 * 8.0}
 
 
 def test_training_twice_gives_the_same_weights_whatever_was_drawn_between() -> None:
@@ -373,7 +408,6 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(stopped_after: int,
         lambda: (model_for(), batches(1), QUICK),  # other data
         lambda: (model_for(), batches(batch_size=5), QUICK),
         lambda: (model_for(), batches(), replace(QUICK, learning_rate=2e-2)),
-        lambda: (model_for(), batches(), replace(QUICK, precision="bfloat16")),
         lambda: (GPT(replace(SMALL, d_model=20), seeded(0)), batches(), QUICK),
     ],
 )
@@ -392,6 +426,34 @@ def test_an_unfinished_training_of_something_else_is_not_taken_up(
     assert not any(record.replayed for record in records)
     assert same_weights(model, expected)
     assert "had other settings or data; starting from step 0" in "".join(capsys.readouterr())
+
+
+def test_an_unfinished_training_in_another_precision_is_not_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one machine "auto" is bfloat16, on another float32."""
+    how: dict[str, Any] = dict(config=replace(QUICK, precision="auto"), checkpoint=tmp_path / "state", save_seconds=0.0)
+    monkeypatch.setattr(training, "mixed_precision", lambda device: torch.bfloat16)
+    run(model_for(), batches(), **how)
+    assert all(record.replayed for record in run(model_for(), batches(), **how))
+    monkeypatch.setattr(training, "mixed_precision", lambda device: torch.float32)
+    assert not any(record.replayed for record in run(model_for(), batches(), **how))
+
+
+def test_the_last_step_is_saved_however_long_ago_the_last_saving_was(tmp_path: Path) -> None:
+    how: dict[str, Any] = dict(checkpoint=tmp_path / "state", save_seconds=1e9)
+    run(model_for(), batches(), **how)
+    assert all(record.replayed for record in run(model_for(), batches(), **how))
+
+
+def test_a_training_is_saved_every_so_many_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that goes on by 10 seconds whenever it is read, and a saving at the latest every 25."""
+    readings, saved = itertools.count(), []
+    clock = SimpleNamespace(monotonic=lambda: 10.0 * next(readings), perf_counter=time.perf_counter)
+    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(training, "save_state", lambda *state: saved.append(len(state[-1])))
+    run(model_for(), batches(), replace(QUICK, steps=12), checkpoint=tmp_path / "state", save_seconds=25.0)
+    assert 3 <= len(saved) <= 5 and saved[-1] == 12
 
 
 def test_the_fingerprint_of_weights_changes_with_any_weight() -> None:

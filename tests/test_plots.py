@@ -255,6 +255,7 @@ def test_bars_have_their_heights_and_say_them():
     )
     heights = [patch.get_height() for patch in axes_of(picture).patches]
     assert heights == [0.8, 0.3, 0.9, 0.0]
+    assert max(axes_of(picture).get_yticks()) == pytest.approx(1.0), "a share above 100% is none"
     assert {"80%", "30%", "90%", "0%", "right", "rude", "SFT", "PPO"} <= set(texts_of(picture))
 
 

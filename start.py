@@ -101,7 +101,7 @@ def make_environment(folder):
             f"(three times that on Linux, where torch brings what GPUs need). Free some space. {AGAIN}"
         )
     if sys.platform == "linux" and free < 3 * GIGABYTES_NEEDED:
-        print(f"{free:.1f} GB are free. If that is too little for what GPUs need: the README does without it.")
+        print(f"{free:.1f} GB are free. If they run out: README.md tells how to leave out what torch brings for GPUs.")
     print(f"Making the environment {folder} with Python {platform.python_version()}.", flush=True)
     make = [sys.executable, "-m", "venv", "--clear", str(folder)]
     made = subprocess.run(make, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -12,6 +12,7 @@ import platform
 import random
 import sys
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,9 +48,9 @@ def set_threads(n: int | None = None) -> int:
     Returns the number set. Two torch programs that both claim all cores slow each other many times over.
     Raises ValueError when the number is not a positive whole number.
     """
-    asked = n if n is not None else os.environ.get("COURSE_THREADS")
-    if not asked and asked != 0:
-        asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # OpenMP takes a number for each nested level
+    asked: Any = n
+    if asked is None:  # OpenMP's variable may hold a number for each nested level: the first counts
+        asked = os.environ.get("COURSE_THREADS") or os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if asked == "":
         usable = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
         asked = len(usable(0)) if usable else os.cpu_count() or 1

@@ -281,7 +281,9 @@ def calibration(predicted: Any, outcome: Any, title: str, alt: str, caption: str
         means = [chances[place == b].mean() for b in filled]
         shares = [came[place == b].mean() for b in filled]
         errors = [math.sqrt(s * (1 - s) / (place == b).sum()) for s, b in zip(shares, filled, strict=True)]
-        axes.errorbar(means, shares, yerr=errors, color=BLUE, marker="o", capsize=4, label="measured, ± one deviation")
+        axes.errorbar(
+            means, shares, yerr=errors, color=BLUE, marker="o", capsize=4, label="measured, ± one standard error"
+        )
         axes.set(title=title, xlabel="predicted probability", ylabel="share that came true", xlim=(0, 1), ylim=(0, 1))
         axes.legend()
 

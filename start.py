@@ -9,12 +9,14 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import locale
 import os
 import platform
 import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -22,6 +24,7 @@ NAME = "chatgpt-from-scratch"  # also the name of the conda environment
 WELCOME = "notebooks/00_welcome.ipynb"
 OLDEST, NEWEST = (3, 11), (3, 14)
 GIGABYTES_NEEDED = 3
+LONGEST_FOLDER = 60  # on Windows: torch has a file of 167 characters below .venv\Lib\site-packages, and 260 is the end
 WINDOWS = os.name == "nt"
 AGAIN = "Then run the same command again: it goes on where it stopped."
 
@@ -64,6 +67,35 @@ def fingerprint():
     return digest.hexdigest()
 
 
+def long_paths():
+    """Is this Windows set to allow paths of 260 characters and more?"""
+    registry = importlib.import_module("winreg")  # absent elsewhere
+    try:
+        with registry.OpenKey(registry.HKEY_LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\FileSystem") as key:
+            return registry.QueryValueEx(key, "LongPathsEnabled")[0] == 1
+    except OSError:
+        return False
+
+
+def check_place(folder):
+    """Refuse what the installation would fail on at its end, on Windows: a long path, letters that it cannot write."""
+    if not WINDOWS:
+        return
+    if folder == ROOT / ".venv" and len(str(ROOT)) > LONGEST_FOLDER and not long_paths():
+        stop(
+            f"The path {ROOT} has {len(str(ROOT))} characters. Windows allows 260 for a whole path, and the packages "
+            "need almost 200 of them: move the course to a short folder, such as C:\\course, and start it there."
+        )
+    if sys.version_info < (3, 12, 4):  # before, Python reads the path to `course` in the system's encoding, not UTF-8
+        try:
+            str(ROOT).encode(locale.getencoding())
+        except UnicodeEncodeError:
+            stop(
+                f"The path {ROOT} has letters that Python {platform.python_version()} cannot keep in this system's "
+                f"encoding, {locale.getencoding()}. Move the course to a folder such as C:\\course, or use Python 3.13."
+            )
+
+
 def wait(command, stop_too=False):
     """Run a command to its end; returns its exit code. Ctrl-C reaches it directly, we only wait for it."""
     path = str(Path(command[0]).parent) + os.pathsep + os.environ.get("PATH", "")  # finds `course`
@@ -104,7 +136,7 @@ def make_environment(folder):
         print(f"{free:.1f} GB are free. If they run out: README.md tells how to leave out what torch brings for GPUs.")
     print(f"Making the environment {folder} with Python {platform.python_version()}.", flush=True)
     make = [sys.executable, "-m", "venv", "--clear", str(folder)]
-    made = subprocess.run(make, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    made = subprocess.run(make, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     if made.returncode:
         stop(f"The environment {folder} could not be made. Python's venv says:\n{made.stdout.strip()}")
 
@@ -125,13 +157,21 @@ def pip_install(python, *arguments):
         return
     if any(sign in said for sign in ("No space left", "Errno 28")):
         stop(f"The disk is full. Free some space on the disk of {ROOT}, or of the folder for temporary files. {AGAIN}")
+    if any(sign in said for sign in ("Long Path", "WinError 206")):
+        stop(f"A path is too long for Windows: move the course to a short folder, such as C:\\course. {AGAIN}")
     if any(sign in said for sign in ("Retrying (", "Connection", "ProxyError", "timed out", "SSLError")):
+        proxy = '$env:HTTPS_PROXY = "http://name:port"' if WINDOWS else "HTTPS_PROXY=http://name:port"
         stop(
             "The packages could not be downloaded: no network, or a proxy or firewall in between. Only this "
-            f"step needs the internet. Behind a proxy, set HTTPS_PROXY=http://name:port. {AGAIN}"
+            f"step needs the internet. Behind a proxy, set {proxy}. {AGAIN}"
         )
     if "No matching distribution" in said:
         here = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+        if sysconfig.get_platform() == "win-arm64":  # of this Python; `platform` may tell the processor's
+            stop(
+                "The package named above has no build for a Python for Arm processors on Windows. Install the x64 "
+                f"(AMD64) Python from python.org, which runs there as well. {AGAIN}"
+            )
         stop(
             f"The package named above has no build for {here}. All have one for Python 3.13 on 64-bit Linux "
             "and Windows, and on Macs with Apple's own processors and macOS 14 or later."
@@ -143,8 +183,9 @@ def ready():
     """The environment's Python, after installing what is missing or stale. The stamp is written last."""
     folder = environment()
     stamp, wanted = folder / "course-stamp.txt", fingerprint()
-    if python_of(folder).exists() and stamp.exists() and stamp.read_text() == wanted:
+    if python_of(folder).exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return python_of(folder)
+    check_place(folder)
     make_environment(folder)
     print("Installing the packages: some minutes the first time. The last step is long and silent.")
     print("Ctrl-C interrupts; the same command goes on later.", flush=True)
@@ -154,8 +195,8 @@ def ready():
     settings = folder / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
     settings.parent.mkdir(parents=True, exist_ok=True)
     quiet = {"fetchNews": "false", "checkForUpdates": False}  # JupyterLab asks the internet for nothing
-    settings.write_text(json.dumps({"@jupyterlab/apputils-extension:notification": quiet}))
-    stamp.write_text(wanted)
+    settings.write_text(json.dumps({"@jupyterlab/apputils-extension:notification": quiet}), encoding="utf-8")
+    stamp.write_text(wanted, encoding="utf-8")
     print("The environment is ready.", flush=True)
     return python
 
@@ -164,10 +205,13 @@ def open_lab(python, arguments):
     """Open JupyterLab at the welcome notebook."""
     chosen = any(argument.startswith(("--port", "--ServerApp.port")) for argument in arguments)
     with socket.socket() as probe:
+        probe.settimeout(0.3)  # Windows tries a port that refuses for two seconds
         if not chosen and probe.connect_ex(("127.0.0.1", 8888)) == 0:
             print("Port 8888 is in use (another JupyterLab?): the next free one is taken, see below.")
     print("Opening JupyterLab. To end it, press Ctrl-C here twice.", flush=True)
     place = ["--ServerApp.root_dir=" + str(ROOT), "--LabApp.default_url=/lab/tree/" + WELCOME]
+    if WINDOWS:  # the browser cannot see the file that leads it to the page, if Python came from Microsoft's Store
+        place.append("--ServerApp.use_redirect_file=False")
     return wait([python, "-m", "jupyterlab", *place, *arguments])
 
 
@@ -192,6 +236,9 @@ def run_checks(python, arguments):
 
 def main(arguments):
     """Do what the command line asks for; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):  # in a file, a letter that the system's encoding lacks becomes "?"
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     check_python(sys.version_info)
     if arguments[:1] in (["-h"], ["--help"]):
         print(__doc__.strip())

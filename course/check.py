@@ -6,20 +6,26 @@ draws others from a secret, so an answer that knows them by heart gains nothing.
 
 from __future__ import annotations
 
+import builtins
+import dis
 import html
-from collections.abc import Callable
+import linecache
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import CodeType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from course import exercises, progress
-from course.exercise import PUBLIC_SEED, Exercise, Verdict, difference, judge
+from course.exercise import PRELUDE, PUBLIC_SEED, Exercise, Verdict, difference, judge
 from course.plain import Raised, call
 
 GREEN, RED, GREY = "#009E73", "#D55E00", "#666666"  # as in `plots`; told apart by their signs, too
 SIGNS = {"passed": ("✓", GREEN), "failed": ("✗", RED), "raised": ("✗", RED), "not attempted": ("○", GREY)}
 LARGEST_GRID = 16  # rows and columns of a matrix that is drawn
+LOADS, STORES = ("LOAD_NAME", "LOAD_GLOBAL"), ("STORE_NAME", "STORE_GLOBAL")  # Python's instructions for names
 
 
 def check(function: Callable[..., Any], seed: int = PUBLIC_SEED) -> Feedback:
@@ -35,9 +41,46 @@ def check(function: Callable[..., Any], seed: int = PUBLIC_SEED) -> Feedback:
         expected = exercise.expected(cases)
         results = [call(function, case) for case in cases]
     verdict = judge(exercise, cases, expected, results)
+    if verdict.passed and (elsewhere := names_from_elsewhere(exercise, function)):
+        message = (
+            f"It is right, but uses {' and '.join(f'`{name}`' for name in elsewhere)} from another cell. A grader "
+            "takes this cell alone: put it into this cell, too."
+        )
+        verdict = replace(verdict, status="raised", category="raised NameError", message=message)
     pairs = ((e, r) for e, r in zip(expected, results, strict=True) if difference(e, r, exercise.tolerance))
     wanted, got = next(pairs, (None, None)) if verdict.status == "failed" else (None, None)
     return Feedback(exercise, verdict, wanted, got, progress.record(exercise, verdict))
+
+
+def names_from_elsewhere(exercise: Exercise, function: Callable[..., Any]) -> list[str]:
+    """What the function's cell takes from cells that a grader does not run before it; [] where there is no cell."""
+    cell = _cell_of(function)
+    if cell is None:
+        return []
+    surroundings = getattr(function, "__globals__", {})
+    before = [_cell_of(surroundings.get(exercises.find(name).entry)) for name in exercise.uses]
+    there = set(dir(builtins)) | {"__name__"}
+    for code in (compile(PRELUDE, "", "exec"), *filter(None, before), cell):
+        there |= {i.argval for i in dis.get_instructions(code) if i.opname in STORES}
+    taken = (i.argval for part in _parts(cell) for i in dis.get_instructions(part) if i.opname in LOADS)
+    return sorted({name for name in taken if name in surroundings and name not in there})
+
+
+def _cell_of(function: Any) -> CodeType | None:
+    """The whole cell that a function was written in, compiled. None where it was not written in a cell."""
+    source = "".join(linecache.getlines(getattr(getattr(function, "__code__", None), "co_filename", "")))
+    try:
+        return compile(source, "", "exec") if source else None
+    except SyntaxError:  # a magic such as %time
+        return None
+
+
+def _parts(code: CodeType) -> Iterator[CodeType]:
+    """A piece of code and the functions in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _parts(constant)
 
 
 class Feedback:
@@ -52,7 +95,7 @@ class Feedback:
         return self.verdict.passed
 
     def __repr__(self) -> str:
-        lines = [self._headline(), self.verdict.message if self.verdict.status != "not attempted" else ""]
+        lines = [self._headline(), self.verdict.message]
         if self.verdict.where:
             lines.append(f"Case: {self.verdict.where}")
         if not self.passed:
@@ -69,8 +112,7 @@ class Feedback:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         _, colour = SIGNS[self.verdict.status]
         parts = [f'<strong style="color: {colour}">{html.escape(self._headline())}</strong>']
-        if self.verdict.status != "not attempted":
-            parts.append(f"<div>{html.escape(self.verdict.message)}</div>")
+        parts.append(f"<div>{html.escape(self.verdict.message)}</div>")
         if self.verdict.where:
             parts.append(f"<div><em>Case:</em> <code>{html.escape(self.verdict.where)}</code></div>")
         parts.append(grids(self.expected, self.got, self.exercise.tolerance))

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
+WINDOWS = os.name == "nt"
 FORMAT = "chatgpt-from-scratch"
 VERSION = 1  # of the files; raised when older code cannot read them
 TENSORS, CONFIG = "model.safetensors", "config.json"
@@ -178,7 +179,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Wait until the disk has the names in a folder. Windows has no such call, and needs none."""
-    if os.name == "nt":
+    if WINDOWS:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -201,7 +202,7 @@ def _swap(new: Path, folder: Path) -> None:
                 raise
             time.sleep(0.01)
     _sync_folder(folder.parent)
-    with suppress(FileNotFoundError):  # somebody else was faster
+    with suppress(OSError):  # somebody else was faster, or reads it: the new one is in place, the next saving clears up
         if _old(folder).exists():
             _discard(_old(folder), folder)
 
@@ -226,7 +227,7 @@ def _rename(source: Path, target: Path) -> None:
         try:
             return os.rename(source, target)
         except PermissionError:
-            if os.name != "nt":
+            if not WINDOWS:
                 raise
             time.sleep(pause)
     os.rename(source, target)
@@ -283,6 +284,8 @@ def _plain_errors(what: str, size: int = 0) -> Iterator[None]:
             why = f"there is no room left on the disk: free {max(1, round(size / 1e6))} MB and try again"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             why = "the system forbids it: change the permissions, or let COURSE_HOME name a folder of yours"
+            if WINDOWS and error.errno == errno.EACCES:
+                why += "; or another program has it open: close it"
         else:
             why = f"{error.strerror}: check the folder, or let COURSE_HOME name another"
         unchanged = " What was there before is unchanged." if size else ""

@@ -13,6 +13,7 @@ An error is one sentence on the error stream and the exit code 1; with --debug a
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import re
 import shutil
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # `course status` does without torch
     from course.talk import Talk
 
 SEEDS, SEED_HELP = click.IntRange(0, 2**31 - 1), "Of the random numbers: the same seed gives the same result."
+WINDOWS = os.name == "nt"
 NEEDED_GB = 0.5  # free disk space below which trainings may fail
 
 
@@ -129,7 +131,7 @@ def chat(kind: str, temperature: float, seed: int) -> None:
     """Talk to the assistant, or to any earlier stage of the chain.
 
     sft answers, base continues your text, reward judges answers, tokenizer shows tokens. Questions may also be piped
-    in, one per line. Ctrl-D, Ctrl-C or "exit" leave.
+    in, one per line. "exit", Ctrl-C or Ctrl-D (on Windows Ctrl-Z and Enter) leave.
     """
     from course import runtime
     from course.talk import HINTS, talk_with
@@ -139,7 +141,8 @@ def chat(kind: str, temperature: float, seed: int) -> None:
     talk, which = talk_with(kind, temperature, seed)
     click.echo(which, err=not interactive)
     if interactive:
-        click.echo(f'{HINTS[kind]} Ctrl-D or "exit" leaves.')
+        end = "Ctrl-Z and Enter" if WINDOWS else "Ctrl-D"
+        click.echo(f'{HINTS[kind]} {end} or "exit" leaves.')
     with contextlib.suppress(KeyboardInterrupt):
         for text in _lines(interactive):
             if text in ("exit", "quit"):
@@ -192,13 +195,18 @@ def _reply(talk: Talk, text: str, warn: bool) -> None:
 @debug_option
 def status() -> None:
     """Show the chain: which models are yours, which came with the course, what is out of date."""
-    click.echo(f"Your models are kept in {store.home()}.\n")
+    click.echo(f"Your models are kept in {_kept()}.\n")
     for row in store.status():
         click.echo(f"{row.kind:<10} {row.state:<8} {row.detail}")
         if row.todo:
             click.echo(f"{'':<19} {row.todo}")
         if row.unfinished:
             click.echo(f"{'':<19} A training of it was interrupted; the command or cell that began it goes on with it.")
+
+
+def _kept() -> str:
+    """Where the models really lie: Windows redirects the user folder of a Python from Microsoft's Store."""
+    return os.path.realpath(store.home())
 
 
 # --- exercises ----------------------------------------------------------------------------------------------
@@ -294,7 +302,12 @@ def doctor() -> None:
         click.get_current_context().exit(1)
 
 
-INSTALL = "Delete the folder .venv and run `python3 start.py` again; with conda, make the environment again."
+RUNTIME = "https://aka.ms/vs/17/release/vc_redist.x64.exe"
+
+
+def _install() -> str:
+    command = "`py start.py` (or `python start.py`)" if WINDOWS else "`python3 start.py`"
+    return f"Delete the folder .venv and run {command} again; with conda, make the environment again."
 
 
 def _python() -> Iterator[Finding]:
@@ -326,7 +339,7 @@ def _packages() -> Iterator[Finding]:
         if not Requirement(line).specifier.contains(version, prereleases=True):
             bad.append(f"{name} is {version}, and {line} is needed")
     for text in bad:
-        yield Finding(text, INSTALL)
+        yield Finding(text, _install())
     if not bad:
         yield Finding(f"{len(bounds)} packages, all within the course's bounds")
 
@@ -337,10 +350,11 @@ def _torch() -> Iterator[Finding]:
 
         product = torch.ones(64, 64) @ torch.ones(64, 64)
     except (ImportError, OSError, RuntimeError) as error:
-        yield Finding(f"torch does not work ({sentence_of(error)})", INSTALL)
+        first = f"Install what torch needs from Microsoft, {RUNTIME}. If that does not help: " if WINDOWS else ""
+        yield Finding(f"torch does not work ({sentence_of(error)})", first + _install())
         return
     right = bool((product == 64).all())
-    yield Finding(f"torch {torch.__version__} works", "" if right else "Its products are wrong. " + INSTALL)
+    yield Finding(f"torch {torch.__version__} works", "" if right else "Its products are wrong. " + _install())
 
 
 def _device() -> Iterator[Finding]:
@@ -360,7 +374,7 @@ def _device() -> Iterator[Finding]:
 def _jupyter() -> Iterator[Finding]:
     missing = [name for name in ("jupyterlab", "ipykernel", "ipywidgets") if not _installed(name)]
     if missing:
-        yield Finding(f"Jupyter is incomplete: {', '.join(missing)} missing", INSTALL)
+        yield Finding(f"Jupyter is incomplete: {', '.join(missing)} missing", _install())
     else:
         yield Finding(f"JupyterLab {metadata.version('jupyterlab')}")
 
@@ -378,7 +392,7 @@ def _home() -> Iterator[Finding]:
     except OSError as error:
         yield Finding(sentence_of(error), "Set the variable COURSE_HOME to a folder that you can write to.")
     else:
-        yield Finding(f"your models are kept in {store.home()}")
+        yield Finding(f"your models are kept in {_kept()}")
 
 
 def _disk() -> Iterator[Finding]:

@@ -36,6 +36,10 @@ from torch import Tensor, nn
 """  # what an answer may use without importing it: the first cell of every exercise notebook does the same
 PUBLIC_SEED = 2017  # the cases that a notebook shows; the grader draws others
 MAX_SHOWN = 200  # characters of a value in a message
+NOT_ATTEMPTED = (
+    "Write your answer where `raise NotImplementedError` stands. Have you done so? Then take that line away, and end "
+    "with `return`; or your answer calls an earlier exercise that has no answer yet."
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def judge(
 ) -> Verdict:
     """Compare what an answer returned for the cases with what was expected, and find the likely mistake."""
     if any(isinstance(result, Raised) and result.kind == "NotImplementedError" for result in results):
-        return Verdict("not attempted", cases=len(cases), message="Not attempted yet.")
+        return Verdict("not attempted", cases=len(cases), message=NOT_ATTEMPTED)
     complaints = [
         complaint(exercise, case, wanted, got) for case, wanted, got in zip(cases, expected, results, strict=True)
     ]
@@ -177,6 +181,8 @@ def difference(expected: Any, got: Any, tolerance: float = 1e-4, place: str = ""
     Lenient where the form does not matter: a tensor of one number and a number are the same, so are tuple and list.
     """
     what = f"The result{place}"
+    if not isinstance(got, Tensor) and hasattr(got, "dtype") and hasattr(got, "tolist"):  # numpy's, as in `plain`
+        got = got.item() if getattr(got, "shape", None) == () else torch.as_tensor(got)
     if isinstance(got, int) and got.bit_length() > 63:  # more than a float or a tensor can hold
         return "another value", f"{what} is a whole number of {got.bit_length()} bits, which is far too large."
     if isinstance(got, Tensor) and not isinstance(expected, Tensor) and got.numel() == 1 and got.dim() == 0:
@@ -218,6 +224,8 @@ def _tensor_difference(expected: Tensor, got: Any, tolerance: float, what: str) 
         return "another shape", f"{what} has shape {tuple(got.shape)}; expected is {tuple(expected.shape)}."
     if (got.dtype == torch.bool) != (expected.dtype == torch.bool) or got.is_complex() != expected.is_complex():
         return "another dtype", f"{what} holds {got.dtype}; expected is {expected.dtype}."
+    if got.is_floating_point() and not expected.is_floating_point():  # ids and places cannot be looked up as 3.0
+        return "another dtype", f"{what} holds {got.dtype}; expected are whole numbers, {expected.dtype}."
     a, b = expected.detach().cpu().double(), got.detach().cpu().double()
     if not torch.equal(b.isfinite(), a.isfinite()):
         bad = b[b.isfinite() != a.isfinite()][0].item()

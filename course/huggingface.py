@@ -23,7 +23,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load as tensors_of
+from safetensors.torch import save_file
 from torch import Tensor
 
 from course.runtime import pick_device
@@ -359,7 +360,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
                 )
             raise FileNotFoundError(f"{file} is missing; fetch the model's files again.")
         try:
-            tensors.update(load_file(file))
+            tensors.update(tensors_of(file.read_bytes()))  # not mapped: Windows locks a file while its tensors live
         except SafetensorError as problem:
             raise ValueError(f"{file} is damaged or no safetensors file ({problem}); fetch it again.") from None
     return tensors

@@ -27,7 +27,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Text
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator, PercentFormatter
 from PIL import Image
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
@@ -131,6 +131,9 @@ def curves(
         axes.set(title=title, xlabel=x, ylabel=y)
         for axis in log:
             getattr(axes, f"set_{axis}scale")("log")
+            scale = getattr(axes, f"{axis}axis")
+            scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))  # 100, not 10²
+            scale.set_minor_formatter(LogFormatter())
         if len(series) > 1:
             axes.legend()
 
@@ -210,6 +213,7 @@ def probabilities(
         axes.bar_label(drawn, [f" {p:.1%}" for _, p in pairs], fontsize=11)
         axes.invert_yaxis()
         axes.set(title=title, xlabel="probability", xlim=(0, min(1.15, max(p for _, p in pairs) * 1.2)))
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.grid(axis="y", visible=False)
 
     return draw(paint, alt, caption, (8.5, 0.9 + 0.34 * len(pairs)))
@@ -227,14 +231,21 @@ def heat(
     numbers: bool | None = None,
     limits: tuple[float, float] | None = None,
     size: tuple[float, float] | None = None,
+    signed: bool = False,
 ) -> Picture:
-    """A matrix as a picture, dark for large. values: (rows, columns).
+    """A matrix as a picture, dark for large. values: (rows, columns). signed: white for 0, two colours away from it.
 
     numbers: write them into the fields (default: up to 100 fields); without them a scale stands beside the picture.
     """
     matrix = _array(values)
     size = size or (min(11.0, 2.6 + 0.62 * matrix.shape[1]), min(9.0, 1.6 + 0.5 * matrix.shape[0]))
-    return draw(lambda axes: _paint_heat(axes, matrix, title, rows, columns, x, y, numbers, limits), alt, caption, size)
+    if signed:
+        limits = limits or (-float(np.nanmax(abs(matrix))), float(np.nanmax(abs(matrix))))
+
+    def paint(axes: Axes) -> None:
+        _paint_heat(axes, matrix, title, rows, columns, x, y, numbers, limits, colours="PuOr" if signed else "Blues")
+
+    return draw(paint, alt, caption, size)
 
 
 def attention_map(
@@ -347,9 +358,10 @@ def _paint_heat(
     numbers: bool | None,
     limits: tuple[float, float] | None,
     scale: bool = True,
+    colours: str = "Blues",
 ) -> None:
     low, high = limits or (float(np.nanmin(matrix)), float(np.nanmax(matrix)))
-    shown = axes.imshow(matrix, cmap="Blues", vmin=low, vmax=high, aspect="auto")
+    shown = axes.imshow(matrix, cmap=colours, vmin=low, vmax=high, aspect="auto")
     if matrix.size <= 100 if numbers is None else numbers:
         for (i, j), number in np.ndenumerate(matrix):
             dark = number > low + 0.6 * (high - low)

@@ -1,6 +1,7 @@
 """What a learner has tried and passed: one line per `check` in a file of their own, and tables made of it.
 
-The file is only appended to, so an interrupted notebook loses nothing, and two notebooks may write at once.
+The file is only appended to, so an interrupted notebook loses nothing, and two notebooks may write to it. (If they do
+so at the very same moment, Windows may lose a line; a line that cannot be read is passed over.)
 """
 
 from __future__ import annotations

@@ -9,13 +9,13 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import random
 import sys
 from importlib import metadata
 from typing import Any
 
-import numpy as np
 import torch
+
+TORCHS_THREADS = torch.get_num_threads()  # what torch itself takes, before anybody sets another number
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -45,6 +45,8 @@ def pick_device(name: str | None = None) -> torch.device:
 def set_threads(n: int | None = None) -> int:
     """Let torch use `n` processor threads (default: COURSE_THREADS, else OMP_NUM_THREADS, else all cores).
 
+    On a Mac torch's own number is the default: it leaves out the cores that are slow to save power.
+
     Returns the number set. Two torch programs that both claim all cores slow each other many times over.
     Raises ValueError when the number is not a positive whole number.
     """
@@ -54,6 +56,8 @@ def set_threads(n: int | None = None) -> int:
     if asked == "":
         usable = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
         asked = len(usable(0)) if usable else os.cpu_count() or 1
+        if sys.platform == "darwin":
+            asked = TORCHS_THREADS
     try:
         threads = int(str(asked))
     except ValueError:
@@ -85,22 +89,18 @@ def generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     return torch.Generator(device=device).manual_seed(seed)
 
 
-def seed_everything(seed: int) -> None:
-    """Seed the global sources of Python, NumPy and torch, for code that we do not control."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)  # seeds every GPU as well
-
-
 def mixed_precision(device: torch.device | str) -> torch.dtype:
     """The number format for matrix products in training: bfloat16 where the hardware multiplies it natively.
 
     bfloat16 keeps float32's range and 8 bits of its precision. With hardware support it is about 1.5 times faster
-    at our size; without it, the products are emulated and slower, so float32 is returned.
+    at our size; without it, the products are emulated and slower, so float32 is returned. So it is on a Mac's
+    processor: it has the instructions, but torch's build for Macs does not use them.
     Kalamkar et al. 2019, "A Study of BFLOAT16 for Deep Learning Training", arXiv:1905.12322.
     """
     if torch.device(device).type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif sys.platform == "darwin":  # built without oneDNN: a plain loop, while float32 goes to Apple's Accelerate
+        native = False
     else:
         capabilities = torch.cpu.get_capabilities()
         native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
@@ -79,6 +79,7 @@ json_values = st.recursive(
 
 
 @given(value=json_values)
+@settings(deadline=None)
 def test_any_json_value_comes_back(tmp_path_factory, value):
     folder = tmp_path_factory.mktemp("json") / "x"
     checkpoint.save(folder, None, {"kind": "x", "value": value})
@@ -176,7 +177,7 @@ def written(name: str, content: bytes) -> Callable[[Path], object]:
 
 
 def edited(folder: Path) -> None:
-    (folder / CONFIG).write_text((folder / CONFIG).read_text().replace("1.0", "2.0"))
+    (folder / CONFIG).write_text((folder / CONFIG).read_text(encoding="utf-8").replace("1.0", "2.0"), encoding="utf-8")
 
 
 # What happens to the folder, the type of the error, the file it names, a word of its reason.
@@ -274,16 +275,16 @@ def test_a_config_cannot_claim_the_checkpoints_own_notes(tmp_path):
 def test_files_of_other_people_are_neither_replaced_nor_removed(tmp_path):
     folder = tmp_path / "documents"
     folder.mkdir()
-    (folder / "thesis.txt").write_text("years of work")
+    (folder / "thesis.txt").write_text("years of work", encoding="utf-8")
     for act in (saved, checkpoint.remove):
         with pytest.raises(FileExistsError, match=r"thesis\.txt.*would be lost; move them"):
             act(folder)
-    (tmp_path / "file").write_text("work too")
+    (tmp_path / "file").write_text("work too", encoding="utf-8")
     for act in (saved, checkpoint.remove):
         with pytest.raises(FileExistsError, match="is a file"):
             act(tmp_path / "file")
-    assert (folder / "thesis.txt").read_text() == "years of work"
-    assert (tmp_path / "file").read_text() == "work too"
+    assert (folder / "thesis.txt").read_text(encoding="utf-8") == "years of work"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "work too"
 
 
 def test_what_file_browsers_leave_behind_is_no_hindrance(tmp_path):
@@ -303,6 +304,33 @@ def failing(number: int, real: Callable[..., Any], when: Callable[..., bool]) ->
         return real(*arguments, **how)
 
     return call
+
+
+@pytest.mark.parametrize(("on_windows", "number"), [(True, errno.EACCES), (True, errno.EROFS), (False, errno.EACCES)])
+def test_on_windows_a_file_in_use_is_named_as_a_reason(tmp_path, monkeypatch, on_windows, number):
+    monkeypatch.setattr(checkpoint, "WINDOWS", on_windows)
+    monkeypatch.setattr(os, "mkdir", failing(number, os.mkdir, lambda *_: True))
+    with pytest.raises(OSError, match="change the permissions") as caught:
+        saved(tmp_path / "x")
+    in_use = "or another program has it open: close it" in str(caught.value)
+    assert in_use == (on_windows and number == errno.EACCES)  # Windows refuses what is in use as it does what is closed
+
+
+def test_an_old_checkpoint_that_cannot_be_deleted_is_no_failure_since_the_new_one_is_in_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint.time, "sleep", lambda seconds: None)
+    folder = saved(tmp_path.resolve() / "x", 1.0)
+    with monkeypatch.context() as held:  # on Windows, by a program that reads it
+
+        def old_goes(source: Path, target: Path) -> bool:
+            return Path(source).name == "x.old"
+
+        held.setattr(os, "rename", failing(errno.EACCES, os.rename, old_goes))
+        saved(folder, 2.0)
+    assert value_in(folder) == 2.0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x", "x.old"]
+    saved(folder, 3.0)  # the next saving clears up
+    assert value_in(folder) == 3.0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]
 
 
 @pytest.mark.parametrize("operation", ["mkdir", "open", "fsync", "rename the old one", "rename the new one"])
@@ -408,7 +436,7 @@ for act in (lambda: checkpoint.save(closed / "x", None, {}), lambda: checkpoint.
 
 
 def test_a_file_in_the_place_of_a_parent_folder_is_a_sentence(tmp_path):
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(OSError, match=r"could not be written; .*: check the folder, or let COURSE_HOME"):
         saved(tmp_path / "file" / "x")
     with pytest.raises(OSError, match="Nothing can be written in"):

@@ -44,7 +44,8 @@ def course(*arguments: str, given: str | bytes | None = None) -> Result:
 
 def program(*arguments: str, **how: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "course.cli", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", **how)
+    surroundings = {**os.environ, "PYTHONIOENCODING": "utf-8", **how.pop("env", {})}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", env=surroundings, **how)
 
 
 def is_one_sentence(result: Result | subprocess.CompletedProcess[str]) -> bool:
@@ -177,7 +178,7 @@ def test_a_text_that_cannot_be_read_is_a_sentence_that_names_it(builds, tmp_path
 
 
 def test_a_folder_that_cannot_be_written_is_noticed_before_the_training(builds, tmp_path):
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     result = course("build", "--into", str(tmp_path / "file" / "models"))
     assert is_one_sentence(result) and str(tmp_path / "file") in result.stderr
     assert builds == []
@@ -339,10 +340,21 @@ def test_questions_that_are_not_utf_8_are_a_sentence():
 def test_no_model_and_a_damaged_one_are_sentences():
     assert is_one_sentence(course("chat", given=""))
     make_model("assistant")
-    (store.home() / "assistant" / "config.json").write_text("{")
+    (store.home() / "assistant" / "config.json").write_text("{", encoding="utf-8")
     result = course("chat", given="")
     assert is_one_sentence(result)
     assert "config.json is damaged" in result.stderr and "`course build assistant --force`" in result.stderr
+
+
+@pytest.mark.parametrize(("on_windows", "keys"), [(False, "Ctrl-D"), (True, "Ctrl-Z and Enter")])
+def test_a_talk_names_the_keys_that_end_it_on_this_system(monkeypatch, capsys, on_windows, keys):
+    make_model("assistant")
+    monkeypatch.setattr(cli, "WINDOWS", on_windows)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(cli, "_lines", lambda interactive: iter(["exit"]))
+    assert cli.chat.callback is not None
+    cli.chat.callback("assistant", 0.0, 0)
+    assert f'{keys} or "exit" leaves.' in capsys.readouterr().out
 
 
 if POSIX:
@@ -405,7 +417,7 @@ if POSIX:
 
 def test_status_in_an_empty_home_shows_what_is_missing_and_how_to_make_it():
     result = course("status")
-    assert result.exit_code == 0 and str(store.home()) in result.stdout
+    assert result.exit_code == 0 and str(store.home().resolve()) in result.stdout
     for kind in store.KINDS:
         assert re.search(rf"^{kind} +missing ", result.stdout, re.MULTILINE)
         assert f"`course build {kind}` makes it." in result.stdout
@@ -434,8 +446,19 @@ def test_doctor_finds_nothing_wrong_in_an_empty_home():
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.rstrip().endswith("All is well.")
     assert not re.search("^wrong", result.stdout, re.MULTILINE)
-    for word in ("Python 3.", "torch", "packages", "threads", "JupyterLab", "GB free", str(store.home())):
+    for word in ("Python 3.", "torch", "packages", "threads", "JupyterLab", "GB free", str(store.home().resolve())):
         assert word in result.stdout
+
+
+if POSIX:
+
+    def test_status_and_doctor_show_where_the_models_really_lie(tmp_path, monkeypatch):
+        """As Windows redirects the user folder of a Python from Microsoft's Store."""
+        (tmp_path / "real").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "real")
+        monkeypatch.setenv("COURSE_HOME", str(tmp_path / "link"))
+        for command in ("status", "doctor"):
+            assert f"our models are kept in {(tmp_path / 'real').resolve()}" in course(command).stdout
 
 
 def wrongs(**environment: str) -> str:
@@ -449,7 +472,7 @@ def wrongs(**environment: str) -> str:
 
 
 def test_doctor_says_what_to_do_about_a_home_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     found = wrongs(COURSE_HOME=str(tmp_path / "file" / "models"))
     assert str(tmp_path / "file") in found and "Set the variable COURSE_HOME" in found
 
@@ -472,7 +495,9 @@ def test_doctor_says_what_to_do_about_a_damaged_model():
     assert "model.safetensors" in found and "`course build base --force`" in found
 
 
-def test_doctor_says_what_to_do_about_missing_and_old_packages(monkeypatch):
+@pytest.mark.parametrize(("on_windows", "start"), [(False, "`python3 start.py`"), (True, "`py start.py`")])
+def test_doctor_says_what_to_do_about_missing_and_old_packages(monkeypatch, on_windows, start):
+    monkeypatch.setattr(cli, "WINDOWS", on_windows)
     real = metadata.version
 
     def version(name: str) -> str:
@@ -484,13 +509,21 @@ def test_doctor_says_what_to_do_about_missing_and_old_packages(monkeypatch):
     found = wrongs()
     assert "ipywidgets is missing" in found and "tqdm is 0.0.1, and tqdm>=" in found
     assert "Jupyter is incomplete: ipywidgets missing" in found
-    assert found.count("python3 start.py") == 3
+    assert found.count(start) == 3
+
+
+@pytest.mark.parametrize("on_windows", [True, False])
+def test_doctor_names_microsofts_runtime_where_torch_needs_it(monkeypatch, on_windows):
+    monkeypatch.setattr(cli, "WINDOWS", on_windows)
+    monkeypatch.setitem(sys.modules, "torch", None)  # `import torch` fails
+    assert ("https://aka.ms/vs/17/release/vc_redist.x64.exe" in wrongs()) == on_windows
 
 
 def test_doctor_survives_a_torch_that_does_not_load(tmp_path):
-    (tmp_path / "torch.py").write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")
+    failing = "raise ImportError('libgomp.so.1: cannot open shared object file')"
+    (tmp_path / "torch.py").write_text(failing, encoding="utf-8")
     path = os.pathsep.join([str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    result = program("doctor", env={**os.environ, "PYTHONPATH": path})
+    result = program("doctor", env={"PYTHONPATH": path})
     assert result.returncode == 1 and result.stderr == ""
     assert re.search(r"^wrong +torch does not work \(.*libgomp", result.stdout, re.MULTILINE)
 

@@ -6,12 +6,16 @@ The answers stand in `tests/answers/`, written independently of the references, 
 from __future__ import annotations
 
 import importlib.util
+import linecache
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import nbformat
+import numpy as np
 import pytest
 import torch
 
@@ -20,6 +24,7 @@ from course.check import check
 from course.exercise import PRELUDE, PUBLIC_SEED, Mistake, complaint, difference, judge
 from course.plain import Raised, call
 
+ROOT = Path(__file__).parents[1]
 ANSWERS = Path(__file__).parent / "answers"
 EVERY = list(exercises.everything().values())
 SEEDS = (PUBLIC_SEED, *range(25))
@@ -242,6 +247,90 @@ def test_an_answer_of_which_one_part_is_not_attempted_is_not_attempted():
     expected = exercise.expected(cases)
     results = [*expected[:-1], Raised("NotImplementedError")]
     assert judge(exercise, cases, expected, results).status == "not attempted"
+
+
+def test_what_numpy_returns_is_judged_as_numbers():
+    for expected, got in (
+        (3, np.int64(3)),
+        (0.5, np.float32(0.5)),
+        (True, np.bool_(True)),
+        ([1, 2], [np.int64(1), np.int64(2)]),
+        (torch.tensor([1.0, 2.0]), np.array([1.0, 2.0])),
+        (torch.tensor([1, 2]), np.array([1, 2])),
+    ):
+        assert difference(expected, got) is None, got
+    assert difference(3, np.int64(4)) is not None
+    assert difference(torch.tensor([1.0, 2.0]), np.array([1.0, 3.0])) is not None
+
+
+def test_ids_are_whole_numbers():
+    assert difference(torch.tensor([1, 2]), torch.tensor([1.0, 2.0])) is not None
+    assert difference(torch.tensor([1.0, 2.0]), torch.tensor([1, 2])) is None
+    assert difference(torch.tensor([1, 2]), torch.tensor([1, 2], dtype=torch.int32)) is None
+
+
+@each
+def test_code_in_a_hint_can_be_typed(exercise):
+    for hint in exercise.hints:
+        for piece in re.findall(r"[a-z_](?:\[[^\]]*\]|\([^)]*\))", hint):  # f(...) and x[...]
+            formula = re.search("[α-ω]", piece)
+            assert formula or not set("−·×") & set(piece), f"{exercise.id}: Python does not know a sign of {piece}"
+
+
+def cell(source, names, monkeypatch):
+    """Run a source as Jupyter runs a cell: its text can be looked up."""
+    file = f"<cell {len(linecache.cache)}>"
+    monkeypatch.setitem(linecache.cache, file, (len(source), None, source.splitlines(keepends=True), file))
+    exec(compile(source, file, "exec"), names)
+
+
+def in_cells(*sources, monkeypatch):
+    """What the name-spaces of a notebook hold after these cells."""
+    names = {"__name__": "__main__"}
+    exec(PRELUDE, names)
+    for source in sources:
+        cell(source, names, monkeypatch)
+    return names
+
+
+MASK = "def causal_mask(T):\n    return torch.ones(T, T, dtype=torch.bool).tril()\n"
+
+
+def test_an_answer_that_needs_another_cell_is_told_so(monkeypatch):
+    helper = "import numpy as np\ndef lower(x):\n    return x.tril()\n"
+    needs = "def causal_mask(T):\n    return lower(torch.ones(T, T, dtype=torch.bool))\n"
+    feedback = check(in_cells(helper, needs, monkeypatch=monkeypatch)["causal_mask"])
+    assert not feedback.passed and feedback.verdict.category == "raised NameError"
+    assert "`lower` from another cell" in repr(feedback)
+    for whole in (helper + needs, MASK, MASK + "print(causal_mask(3).sum())\n"):
+        assert check(in_cells("lower = sum = tril = 1", whole, monkeypatch=monkeypatch)["causal_mask"]).passed
+    used_beside = MASK + "assert lower\n"  # the whole cell is run by a grader
+    assert not check(in_cells(helper, used_beside, monkeypatch=monkeypatch)["causal_mask"]).passed
+
+
+def test_an_answer_may_use_earlier_answers_and_what_stands_in_their_cells(monkeypatch):
+    mask = "def low(x):\n    return x.tril()\n" + MASK.replace(
+        "torch.ones(T, T, dtype=torch.bool).tril()", "low(FULL(T))"
+    )
+    mask += "def FULL(T):\n    return torch.ones(T, T, dtype=torch.bool)\n"
+    heads = RIGHT["02-multi-head"][0]
+    names = in_cells(mask, RIGHT["02-attention"][0], heads, monkeypatch=monkeypatch)
+    assert check(names["multi_head"]).passed, repr(check(names["multi_head"]))
+    borrowed = "def repaired_attention(q, k, v, mask):\n    return attention(q, k, v, mask)\n"
+    assert check(in_cells(RIGHT["02-attention"][0], borrowed, monkeypatch=monkeypatch)["repaired_attention"]).passed
+
+
+@each
+def test_what_an_exercise_may_use_is_enough_for_its_solution(exercise):
+    notebook = next(name for name in exercises.TOPICS if exercise in exercises.of(name))
+    cells = nbformat.read(ROOT / "solutions" / f"{notebook}.ipynb", as_version=4).cells
+    answers = {c.metadata.get("nbgrader", {}).get("grade_id"): c.source for c in cells}
+    names: dict[str, Any] = {"__name__": "answer"}
+    for source in (PRELUDE, *(answers[name] for name in exercise.uses), answers[exercise.id]):
+        exec(source, names)
+    cases = exercise.draw(1)
+    results = [call(names[exercise.entry], case) for case in cases]
+    assert judge(exercise, cases, exercise.expected(cases), results).passed
 
 
 def test_a_mistake_that_raises_is_known_by_the_kind_of_its_error():

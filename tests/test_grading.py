@@ -251,6 +251,34 @@ def test_a_changed_answer_is_judged_anew(place):
     assert sum(result.points for result in results) == POSSIBLE
 
 
+def test_after_a_change_in_the_library_everything_is_judged_anew(place, tmp_path, monkeypatch):
+    library = tmp_path / "course"
+    (library / "exercises").mkdir(parents=True)
+    places = [library / "attention.py", library / "exercises" / "attention.py"]
+    for source in places:
+        source.write_text("x = 1\n")
+    monkeypatch.setattr(grade, "LIBRARY", library)
+    measure = grade.grader_version.__wrapped__  # without its memory
+    versions = [measure()]
+    for source in places:
+        source.write_text("x = 2\n")
+        versions.append(measure())
+    (library / "exercises" / "attention.py").rename(library / "exercises" / "masks.py")
+    versions.append(measure())
+    assert len(set(versions)) == 4 and measure() == versions[-1]
+
+    folder, out = place
+    hand_in(folder, "aiko.ipynb", solved())
+    runs = []
+    for version in ("one", "one", "two"):
+        monkeypatch.setattr(grade, "grader_version", lambda version=version: version)
+        asked: set[int] = set()
+        _, results = grade.grade(folder, out, progress=lambda done, total, asked=asked: asked.add(total))
+        assert sum(result.points for result in results) == POSSIBLE
+        runs.append(asked)
+    assert runs == [{len(EXERCISES)}, set(), {len(EXERCISES)}], "the second run had nothing to judge"
+
+
 def test_killed_in_the_middle_and_started_again(place):
     folder, out = place
     for number in range(40):  # sources that differ, and take a little time

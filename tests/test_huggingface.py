@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from course import huggingface
@@ -197,7 +197,7 @@ def test_a_config_that_would_give_other_logits_is_refused_by_name(
 ) -> None:
     peer(kind).save_pretrained(tmp_path)
     file = tmp_path / "config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **change}), encoding="utf-8")
     with pytest.raises(ValueError, match=named.replace("{", r"\{")):
         huggingface.load(tmp_path, "cpu")
 
@@ -213,8 +213,17 @@ def test_a_config_without_a_necessary_entry_is_refused_by_its_name(kind: str, ke
         huggingface.from_config(config)
 
 
+if Path("/proc/self/maps").exists():
+
+    def test_tensors_that_were_read_do_not_hold_their_file(tmp_path: Path) -> None:
+        """Windows locks a file that is mapped, so that nobody can replace it."""
+        peer("gpt2").save_pretrained(tmp_path)
+        tensors = huggingface.read_tensors(tmp_path)
+        assert tensors and str(tmp_path) not in Path("/proc/self/maps").read_text(encoding="utf-8")
+
+
 def change_tensors(folder: Path, change: dict[str, Tensor | None]) -> None:
-    tensors = load_file(folder / "model.safetensors")
+    tensors = load((folder / "model.safetensors").read_bytes())  # not mapped: it is written again below
     for name, tensor in change.items():
         tensors.pop(name, None)
         if tensor is not None:
@@ -274,7 +283,7 @@ def test_pickled_weights_are_never_opened(tmp_path: Path) -> None:
 def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
         huggingface.load(tmp_path, "cpu")
-    (tmp_path / "config.json").write_text("{ half")
+    (tmp_path / "config.json").write_text("{ half", encoding="utf-8")
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
         huggingface.load(tmp_path, "cpu")
     peer("llama").save_pretrained(tmp_path)
@@ -293,7 +302,7 @@ def test_an_index_may_only_name_files_beside_it(tmp_path: Path) -> None:
     peer("gpt2").save_pretrained(tmp_path / "inside")
     (tmp_path / "inside" / "model.safetensors").rename(tmp_path / "outside.safetensors")
     for listed in ({"weight_map": {"a": "../outside.safetensors"}}, {"weight_map": {"a": 3}}, {}):
-        (tmp_path / "inside" / "model.safetensors.index.json").write_text(json.dumps(listed))
+        (tmp_path / "inside" / "model.safetensors.index.json").write_text(json.dumps(listed), encoding="utf-8")
         with pytest.raises(ValueError, match="weight_map"):
             huggingface.load(tmp_path / "inside", "cpu")
 
@@ -366,7 +375,7 @@ def test_a_config_with_entries_of_the_wrong_kind_is_a_sentence_that_names_the_fo
 ) -> None:
     huggingface.save(GPT(GPTConfig.llama(vocab_size=50, context_length=32, n_layer=1, d_model=16)), tmp_path)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
     with pytest.raises(ValueError) as error:
         huggingface.load(tmp_path)
     assert str(tmp_path) in str(error.value)

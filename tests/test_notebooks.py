@@ -36,7 +36,7 @@ CHAIN = (
     "10_rlhf_ppo",
 )
 DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
-CELL_LIMIT = 900  # seconds
+CELL_LIMIT = 1800  # seconds, after which a cell hangs: the longest takes 4 minutes, 12 on a slow laptop
 THREADS = 2
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|Users|opt|mnt|work|private|var)/|\b[A-Z]:\\\\?Users")
 
@@ -232,6 +232,21 @@ def test_it_has_prose_between_any_two_code_cells(committed):
     kinds = [cell.cell_type for cell in notebook.cells]
     pairs = [number for number in range(1, len(kinds)) if kinds[number - 1] == kinds[number] == "code"]
     assert not pairs, f"{path.name}: no sentence before the code cells {pairs}"
+
+
+def test_what_is_to_be_predicted_is_folded_until_the_cell_runs(committed):
+    cells = committed[1].cells
+    folded = [cell.metadata.get("jupyter", {}).get("outputs_hidden", False) for cell in cells]
+    questions = [i for i, cell in enumerate(cells) if cell.cell_type == "markdown" and "**Predict first" in cell.source]
+    assert questions and not any(folded[: questions[0]]), "before the first question nothing is folded"
+    for question in questions:
+        shown = next(i for i in range(question + 1, len(cells)) if cells[i].get("outputs"))
+        assert folded[shown], f"cell {shown} answers the question of cell {question}"
+    for i, cell in enumerate(cells):
+        if cell.source.startswith("**Finding"):
+            after = next((j for j in range(i + 1, len(cells)) if cells[j].get("outputs")), None)
+            asked = any(i <= question < after for question in questions) if after else True
+            assert asked or not folded[after], f"cell {after} comes after a finding, and no question"
 
 
 def test_its_quiz_does_not_show_the_answers(committed):

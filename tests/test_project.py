@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import subprocess
@@ -12,19 +13,20 @@ from pathlib import Path
 
 import pytest
 import yaml
+import zmq.asyncio
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
 
 def lines_of(lock: str) -> list[Requirement]:
     """The requirements in a lock file."""
-    lines = (ROOT / lock).read_text().splitlines()
+    lines = (ROOT / lock).read_text(encoding="utf-8").splitlines()
     return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
 
 
@@ -65,7 +67,7 @@ def locked(environment: dict[str, str] | None = None) -> dict[str, Version]:
 
 
 def test_every_line_of_the_lock_is_an_exact_version_and_names_no_host_or_path():
-    text = (ROOT / "requirements.lock").read_text()
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     assert not re.search(r"https?:|file:|--|@", text)
     for line in LOCK:
         assert [item.operator for item in line.specifier] == ["=="], f"{line} is not exact"
@@ -129,7 +131,7 @@ def test_every_installed_dependency_is_locked():
 
 
 def test_conda_gives_the_same_environment():
-    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert set(conda) == {"name", "channels", "dependencies"}
     assert conda["name"] == PROJECT["name"]
     assert conda["channels"] == ["conda-forge"]
@@ -141,7 +143,7 @@ def test_conda_gives_the_same_environment():
 
 def test_the_supported_pythons_are_the_same_everywhere():
     named = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
-    source = (ROOT / "start.py").read_text()
+    source = (ROOT / "start.py").read_text(encoding="utf-8")
     limits = re.search(r"OLDEST, NEWEST = \((\d), (\d+)\), \((\d), (\d+)\)", source)
     assert limits is not None
     oldest, newest = f"{limits[1]}.{limits[2]}", f"{limits[3]}.{limits[4]}"
@@ -150,7 +152,7 @@ def test_the_supported_pythons_are_the_same_everywhere():
 
 
 def test_the_readme_shows_the_two_commands_that_start_understands():
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^(?:python3|py) start\.py.*$", readme, flags=re.MULTILINE)
     told = {re.sub(r"\s+#.*", "", command) for command in commands}
     assert {"python3 start.py", "python3 start.py test"} <= told
@@ -158,20 +160,43 @@ def test_the_readme_shows_the_two_commands_that_start_understands():
     assert "python3 start.py" in first_block, "the first block of the README starts the course"
 
 
+def test_the_longest_path_on_windows_still_fits_where_the_readme_says():
+    """The course's folder, then the longest path that a package installs; 260 with the character that ends it."""
+    limit = re.search(r"LONGEST_FOLDER = (\d+)", (ROOT / "start.py").read_text(encoding="utf-8"))
+    assert limit is not None
+    assert f"at most {limit[1]} characters" in (ROOT / "README.md").read_text(encoding="utf-8")
+    longest = 0
+    for name in locked():
+        for file in metadata.files(name) or []:  # "+cpu" is the name of a build that Windows does not get
+            path = str(file).replace("+cpu", "")
+            outside = path.startswith("..")  # such as ..\\..\\share\\jupyter
+            below = re.sub(r"^(\.\.[\\/])+", "", path) if outside else "Lib/site-packages/" + path
+            longest = max(longest, len("/.venv/" + below))
+    assert int(limit[1]) + longest < 260
+
+
+def test_pyzmqs_warning_on_windows_is_no_error_here(monkeypatch):
+    loop = asyncio.SelectorEventLoop()
+    monkeypatch.setattr(asyncio, "ProactorEventLoop", type(loop), raising=False)  # Windows has one, which is not enough
+    monkeypatch.setattr("tornado.platform.asyncio.AddThreadSelectorEventLoop", lambda loop: loop)
+    zmq.asyncio._get_selector_windows(loop)
+    loop.close()
+
+
 def test_the_integration_run_calls_the_readmes_test_command():
-    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("\npython3 start.py test")
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("\npython3 start.py test")
 
 
 def test_every_chore_of_the_guide_is_in_the_makefile():
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    named = set(re.findall(r"`make (\w+)", (ROOT / "CONTRIBUTING.md").read_text()))
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    named = set(re.findall(r"`make (\w+)", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
     assert named <= targets
     assert targets - {"help"} <= named, "a chore that the guide does not explain"
 
 
 def test_the_relative_links_of_the_documents_resolve():
     for document in ROOT.glob("*.md"):
-        for link in re.findall(r"\]\((?!https?:|mailto:|#)([^)#]+)", document.read_text()):
+        for link in re.findall(r"\]\((?!https?:|mailto:|#)([^)#]+)", document.read_text(encoding="utf-8")):
             assert (ROOT / link).exists(), f"{document.name} links to {link}, which does not exist"
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import platform
-import random
 import subprocess
 import sys
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -62,6 +60,21 @@ def test_threads_are_the_argument_else_the_variables_else_all_cores(monkeypatch:
         torch.set_num_threads(before)
 
 
+def test_on_a_mac_torchs_own_number_of_threads_is_the_default() -> None:
+    program = """
+import os, sys
+import torch
+torch.set_num_threads(3)  # what torch takes by itself on this Mac
+from course import runtime
+torch.set_num_threads(1)  # what somebody set later
+sys.platform = "darwin"
+os.environ["OMP_NUM_THREADS"] = os.environ["COURSE_THREADS"] = ""
+print(runtime.set_threads(), torch.get_num_threads())
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["3", "3"]
+
+
 @pytest.mark.parametrize("asked", [0, -2, 2.7, float("inf")])
 def test_a_number_of_threads_that_makes_no_sense_gives_a_sentence(asked: Any) -> None:
     with pytest.raises(ValueError, match=f"{asked} threads cannot be used; give a whole number from 1 to"):
@@ -84,22 +97,18 @@ def test_a_generator_is_independent_of_the_global_stream() -> None:
     assert not torch.equal(first, torch.rand(5, generator=runtime.generator(8)))
 
 
-def test_seed_everything_seeds_python_numpy_and_torch() -> None:
-    def draws() -> tuple[float, float, float]:
-        return random.random(), np.random.rand(), torch.rand(()).item()
-
-    runtime.seed_everything(5)
-    first = draws()
-    assert all(one != other for one, other in zip(first, draws(), strict=True))
-    runtime.seed_everything(5)
-    assert draws() == first
-
-
 @pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16"])
 def test_bfloat16_is_used_where_the_processor_multiplies_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, name: True})
     assert runtime.mixed_precision("cpu") == torch.bfloat16
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, name: False})
+    assert runtime.mixed_precision("cpu") == torch.float32
+
+
+def test_bfloat16_is_not_used_on_a_macs_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"bf16": True})  # as an M2 says
+    monkeypatch.setattr(sys, "platform", "darwin")
     assert runtime.mixed_precision("cpu") == torch.float32
 
 

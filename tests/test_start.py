@@ -18,11 +18,13 @@ import sys
 import time
 import zipfile
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
+WINDOWS = os.name == "nt"
 START = Path(__file__).parent.parent / "start.py"
+PLACE = "with spaces" if WINDOWS and sys.version_info < (3, 12, 4) else "with spaces ☃"  # start.py says why
 TOOLS = ("jupyterlab", "ruff", "mypy", "pytest")
 TOOL = """import os, sys
 name = os.path.basename(os.path.dirname(__file__))
@@ -68,22 +70,30 @@ def make_course(folder: Path) -> Path:
         wheel.writestr("tools-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr("tools-1.dist-info/RECORD", "")
     for lock in ("requirements.lock", "requirements-grading.lock"):
-        (folder / lock).write_text("./tools-1-py3-none-any.whl\n")
-    (folder / "pyproject.toml").write_text(PROJECT)
-    (folder / "backend.py").write_text(BACKEND)
+        (folder / lock).write_text("./tools-1-py3-none-any.whl\n", encoding="utf-8")
+    (folder / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
+    (folder / "backend.py").write_text(BACKEND, encoding="utf-8")
     return folder
+
+
+# pytest's folders are longer than a course's may be on Windows, and what the scratch course installs is short.
+LONG_PATHS = """import winreg
+ask = winreg.QueryValueEx
+winreg.QueryValueEx = lambda key, name: (1, 4) if name == "LongPathsEnabled" else ask(key, name)
+"""
 
 
 def command(*arguments: str, prelude: str = "") -> list[str]:
     """The command line that runs start.py in the current folder, after the statements of `prelude`."""
-    program = f"import runpy, sys\n{prelude}\nsys.argv = {['start.py', *arguments]!r}\n"
+    program = f"import runpy, sys\n{LONG_PATHS if WINDOWS else ''}{prelude}\nsys.argv = {['start.py', *arguments]!r}\n"
     return [sys.executable, "-c", program + "runpy.run_path('start.py', run_name='__main__')"]
 
 
 def surroundings(**more: str) -> dict[str, str]:
-    """The environment variables of a plain shell: no settings of pip or conda from outside."""
+    """The environment variables of a plain shell: no settings of pip or conda from outside; all output is UTF-8."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "CONDA"))}
-    return {**plain, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PYTHONUNBUFFERED": "1", **more}
+    own = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    return {**plain, **own, **more}
 
 
 def start(folder: Path, *arguments: str, prelude: str = "", **more: str) -> subprocess.CompletedProcess[str]:
@@ -94,7 +104,7 @@ def start(folder: Path, *arguments: str, prelude: str = "", **more: str) -> subp
         env=surroundings(**more),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         timeout=120,
     )
 
@@ -102,7 +112,7 @@ def start(folder: Path, *arguments: str, prelude: str = "", **more: str) -> subp
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A scratch course after its first start, and what that start said."""
-    folder = make_course(tmp_path_factory.mktemp("a place") / "with spaces ☃")
+    folder = make_course(tmp_path_factory.mktemp("a place") / PLACE)
     said = start(folder, "--no-browser")
     assert said.returncode == 0, said.stdout
     return folder, said.stdout
@@ -116,7 +126,8 @@ def test_the_first_start_makes_the_environment_and_opens_the_welcome_notebook(fi
     assert "jupyterlab was called with" in said
     assert "--LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb" in said
     assert "'--no-browser'" in said, "what follows start.py goes on to JupyterLab"
-    assert "checkForUpdates" in next(folder.glob(".venv/share/jupyter/lab/settings/overrides.json")).read_text()
+    settings = folder / ".venv" / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    assert "checkForUpdates" in settings.read_text(encoding="utf-8")
 
 
 def test_the_second_start_installs_nothing_and_takes_seconds(first):
@@ -150,7 +161,7 @@ def test_start_test_goes_on_after_a_failed_check_and_fails_in_the_end(first):
 @pytest.mark.parametrize("name", ["requirements.lock", "pyproject.toml"])
 def test_a_changed_lock_or_project_makes_the_environment_stale(first, name):
     folder, _ = first
-    with open(folder / name, "a") as file:
+    with open(folder / name, "a", encoding="utf-8") as file:
         file.write("# changed\n")
     assert "Installing the packages" in start(folder).stdout
     assert "Installing the packages" not in start(folder).stdout
@@ -185,7 +196,7 @@ if os.name == "posix":  # Windows has no way to send Ctrl-C to one group of prog
             env=surroundings(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             start_new_session=True,
         )
         limit = time.monotonic() + 60
@@ -211,7 +222,8 @@ if os.name == "posix":  # Windows has no way to send Ctrl-C to one group of prog
         folder, _ = first
         waits = "import time; open('checking', 'w').close(); time.sleep(60)"
         (folder / "ruff").mkdir(exist_ok=True)
-        (folder / "ruff" / "__main__.py").write_text(waits)  # the current folder comes before the installed tools
+        main = folder / "ruff" / "__main__.py"  # the current folder comes before the installed tools
+        main.write_text(waits, encoding="utf-8")
         (folder / "ruff" / "__init__.py").touch()
         code, said = interrupted(folder, "checking", "test")
         shutil.rmtree(folder / "ruff")
@@ -261,7 +273,7 @@ def test_an_old_python_is_refused_with_what_to_do(tmp_path, version):
 
 
 def test_an_old_python_can_read_start_and_finds_all_that_it_imports():
-    tree = ast.parse(START.read_text(), feature_version=(3, 6))
+    tree = ast.parse(START.read_text(encoding="utf-8"), feature_version=(3, 6))
     imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert "__future__" not in imported, "Python 3.6 does not know annotations from the future"
@@ -302,11 +314,11 @@ def test_a_folder_without_its_lock_is_a_sentence(tmp_path):
 
 def test_no_network_is_a_sentence(first):
     folder, _ = first
-    plain = (folder / "requirements.lock").read_text()
-    (folder / "requirements.lock").write_text("some-package==1.0\n")
+    plain = (folder / "requirements.lock").read_text(encoding="utf-8")
+    (folder / "requirements.lock").write_text("some-package==1.0\n", encoding="utf-8")
     nowhere = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1"}
     said = start(folder, **nowhere)
-    (folder / "requirements.lock").write_text(plain)
+    (folder / "requirements.lock").write_text(plain, encoding="utf-8")
     assert said.returncode == 1
     assert "could not be downloaded: no network" in said.stdout
     assert "HTTPS_PROXY" in said.stdout
@@ -315,10 +327,10 @@ def test_no_network_is_a_sentence(first):
 
 def test_a_package_without_a_build_for_this_machine_is_a_sentence(first):
     folder, _ = first
-    plain = (folder / "requirements.lock").read_text()
-    (folder / "requirements.lock").write_text("some-package==1.0\n")
+    plain = (folder / "requirements.lock").read_text(encoding="utf-8")
+    (folder / "requirements.lock").write_text("some-package==1.0\n", encoding="utf-8")
     said = start(folder)
-    (folder / "requirements.lock").write_text(plain)
+    (folder / "requirements.lock").write_text(plain, encoding="utf-8")
     assert said.returncode == 1
     assert "has no build for Python" in said.stdout
 
@@ -326,13 +338,38 @@ def test_a_package_without_a_build_for_this_machine_is_a_sentence(first):
 def test_a_disk_that_fills_up_while_installing_is_a_sentence(first):
     folder, _ = first
     (folder / ".venv" / "course-stamp.txt").unlink(missing_ok=True)
-    backend = (folder / "backend.py").read_text()
+    backend = (folder / "backend.py").read_text(encoding="utf-8")
     full = "def build_editable(*_, **__): raise OSError(28, 'No space left on device')\n"
-    (folder / "backend.py").write_text(full)
+    (folder / "backend.py").write_text(full, encoding="utf-8")
     said = start(folder)
-    (folder / "backend.py").write_text(backend)
+    (folder / "backend.py").write_text(backend, encoding="utf-8")
     assert said.returncode == 1
     assert "The disk is full." in said.stdout
+
+
+def test_a_path_that_is_too_long_for_windows_is_a_sentence(first):
+    folder, _ = first
+    (folder / ".venv" / "course-stamp.txt").unlink(missing_ok=True)
+    backend = (folder / "backend.py").read_text(encoding="utf-8")
+    long = "def build_editable(*_, **__): raise OSError('[WinError 206] The filename or extension is too long')\n"
+    (folder / "backend.py").write_text(long, encoding="utf-8")
+    said = start(folder)
+    (folder / "backend.py").write_text(backend, encoding="utf-8")
+    assert said.returncode == 1
+    assert "A path is too long for Windows: move the course to a short folder" in said.stdout
+
+
+def test_a_folder_whose_name_the_output_cannot_show_is_no_hindrance(tmp_path):
+    """As when the output of a Windows program goes into a file."""
+    prelude = """
+import locale, subprocess
+sys.stdout.reconfigure(encoding="ascii", errors="strict")
+locale.getencoding = lambda: "utf-8"
+subprocess.run = lambda *_, **__: subprocess.CompletedProcess([], 1, "venv was called")
+"""
+    said = start(make_course(tmp_path / "☃"), prelude=prelude)
+    assert said.returncode == 1 and "Traceback" not in said.stdout
+    assert "Making the environment" in said.stdout and "venv was called" in said.stdout
 
 
 @pytest.fixture
@@ -360,3 +397,118 @@ def test_what_conda_made_is_never_overwritten(module, tmp_path):
     with pytest.raises(SystemExit, match="conda env create"):
         module.make_environment(tmp_path)
     assert (tmp_path / "precious").exists()
+
+
+@pytest.fixture
+def windows(module, monkeypatch) -> ModuleType:
+    """start.py, told that it runs on Windows, with long paths off."""
+
+    class Key:
+        def __enter__(self) -> str:
+            return "key"
+
+        def __exit__(self, *_: object) -> None: ...
+
+    registry = SimpleNamespace(HKEY_LOCAL_MACHINE=1, OpenKey=lambda *_: Key(), QueryValueEx=lambda *_: (0, 4))
+    monkeypatch.setitem(sys.modules, "winreg", registry)
+    monkeypatch.setattr(module, "WINDOWS", True)
+    return module
+
+
+def test_a_folder_too_deep_for_windows_is_refused_before_anything_is_installed(windows, monkeypatch):
+    registry = sys.modules["winreg"]
+
+    def refused(length: int) -> bool:
+        monkeypatch.setattr(windows, "ROOT", Path("C" * length))
+        try:
+            windows.check_place(windows.ROOT / ".venv")
+        except SystemExit as said:
+            assert f"has {length} characters" in str(said) and r"such as C:\course" in str(said)
+            return True
+        return False
+
+    assert [refused(60), refused(61)] == [False, True]
+    monkeypatch.setattr(registry, "QueryValueEx", lambda *_: (1, 4))  # long paths are on
+    assert not refused(200)
+
+    def unset(*_: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(registry, "QueryValueEx", unset)  # an old Windows
+    assert refused(61)
+    monkeypatch.setattr(windows, "WINDOWS", False)
+    assert not refused(200)
+
+
+def test_the_place_is_checked_before_the_environment_is_made(windows, monkeypatch, tmp_path):
+    (folder := tmp_path / ("x" * 61)).mkdir()
+    for name in ("requirements.lock", "pyproject.toml"):
+        (folder / name).touch()
+    monkeypatch.setattr(windows, "ROOT", folder)
+    with pytest.raises(SystemExit, match="move the course to a short folder"):
+        windows.ready()
+    assert not (folder / ".venv").exists()
+
+
+def test_letters_that_an_older_python_on_windows_cannot_keep_are_refused(windows, monkeypatch):
+    monkeypatch.setattr(windows, "ROOT", Path("C:/日本"))
+    monkeypatch.setattr(windows.locale, "getencoding", lambda: "cp1252")
+    for version, refused in [((3, 11, 9), True), ((3, 12, 3), True), ((3, 13, 0), False)]:
+        monkeypatch.setattr(sys, "version_info", version)
+        with pytest.raises(SystemExit, match=r"or use Python 3\.13") if refused else contextlib.nullcontext():
+            windows.check_place(windows.ROOT / ".venv")
+    monkeypatch.setattr(sys, "version_info", (3, 11, 9))
+    monkeypatch.setattr(windows.locale, "getencoding", lambda: "cp932")  # of a Japanese Windows
+    windows.check_place(windows.ROOT / ".venv")
+
+
+def pip_says(module: ModuleType, monkeypatch: pytest.MonkeyPatch, line: str) -> str:
+    """The sentence that a failed installation ends with, after pip has said this."""
+    failed = SimpleNamespace(stderr=[line + "\n"], wait=lambda: 1)
+    monkeypatch.setattr(module.subprocess, "Popen", lambda *_, **__: failed)
+    with pytest.raises(SystemExit) as said:
+        module.pip_install("python")
+    return str(said.value)
+
+
+def test_on_windows_a_variable_is_set_as_powershell_does_it(windows, monkeypatch):
+    said = "WARNING: Retrying (Retry(total=4)) after connection broken by 'ProxyError'"
+    assert '$env:HTTPS_PROXY = "http://name:port"' in pip_says(windows, monkeypatch, said)
+    monkeypatch.setattr(windows, "WINDOWS", False)
+    assert "set HTTPS_PROXY=http://name:port" in pip_says(windows, monkeypatch, said)
+
+
+def test_pips_own_words_on_long_paths_are_understood(module, monkeypatch):
+    said = "HINT: This error might have occurred since this system does not have Windows Long Path support enabled."
+    assert "A path is too long" in pip_says(module, monkeypatch, said)
+
+
+def test_a_python_for_arm_on_windows_is_told_to_be_the_x64_one(module, monkeypatch):
+    said = "ERROR: No matching distribution found for torch==2.13.0"
+    monkeypatch.setattr(module.sysconfig, "get_platform", lambda: "win-amd64")
+    assert "x64" not in pip_says(module, monkeypatch, said)
+    monkeypatch.setattr(module.sysconfig, "get_platform", lambda: "win-arm64")
+    assert "Install the x64 (AMD64) Python" in pip_says(module, monkeypatch, said)
+
+
+@pytest.mark.parametrize("on_windows", [True, False])
+def test_the_browser_is_led_by_the_address_alone_on_windows(module, monkeypatch, on_windows):
+    asked: list[str] = []
+    monkeypatch.setattr(module, "WINDOWS", on_windows)
+    monkeypatch.setattr(module, "wait", asked.extend)
+    module.open_lab("python", ["--port=9999"])
+    assert ("--ServerApp.use_redirect_file=False" in asked) == on_windows
+
+
+def test_asking_for_a_port_takes_a_moment_at_most(module, monkeypatch):
+    patience: list[float | None] = []
+
+    class Probe(socket.socket):
+        def connect_ex(self, address: object) -> int:
+            patience.append(self.gettimeout())
+            return 1
+
+    monkeypatch.setattr(module.socket, "socket", Probe)
+    monkeypatch.setattr(module, "wait", lambda command: 0)
+    module.open_lab("python", [])
+    assert patience == [0.3]

@@ -118,6 +118,7 @@ def naive_merges(pieces: Counter[str], n_merges: int) -> list[tuple[int, int]]:
 
 
 @given(texts)
+@settings(deadline=None)
 def test_the_pieces_of_a_text_are_the_text(text):
     pieces = split(text)
     assert "".join(pieces) == text
@@ -257,12 +258,14 @@ def test_hard_texts_come_back_exactly(text):
 
 
 @given(st.binary())
+@settings(deadline=None)
 def test_any_bytes_come_back_exactly(data):
     assert TRAINED.decode_bytes(data) == data, "ids 0 to 255 are the bytes"
     assert TRAINED.decode(list(data)) == data.decode("utf-8", errors="replace")
 
 
 @given(st.lists(st.integers(0, TRAINED.vocab_size - 1)))
+@settings(deadline=None)
 def test_any_ids_can_be_decoded(ids):
     shown = TRAINED.decode(ids, special=True)
     assert all(shown.count(name) >= ids.count(i) for name, i in TRAINED.special.items())

@@ -128,6 +128,7 @@ def main() -> int:
                 page.evaluate("() => window.jupyterapp.commands.execute('runmenu:run-all')")
                 page.wait_for_timeout(1000)
                 page.wait_for_function(DONE, timeout=900_000)
+            page.evaluate("() => window.jupyterapp.commands.execute('notebook:show-all-cell-outputs')")
             page.wait_for_timeout(2000)  # formulas and widgets are drawn late
             print(f"{path.stem}: {photograph(page, path.stem, asked.into)} pictures", flush=True)
             page.close()

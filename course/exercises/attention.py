@@ -32,10 +32,13 @@ def attention_weights(q: Tensor, k: Tensor) -> Tensor:
 
 
 def q_k_v_and_mask(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for shape, S, masked in (((3, 4), 3, False), ((4, 8), 4, True), ((2, 3, 5, 16), 5, True)):
+    for shape, S, masked in (((3, 4), 3, False), ((4, 8), 4, True), ((2, 3, 5, 16), 7, True)):
         *batch, T, d = shape
         k, v = (torch.randn(*batch, S, d, generator=chance) for _ in range(2))
         mask = library.causal_mask(T) if masked else None
+        if masked and S != T:  # any mask, not the causal one; every query may look somewhere
+            mask = torch.rand(T, S, generator=chance) < 0.5
+            mask[:, 0], mask[:, -1], mask[0, 1] = True, False, False
         yield {"q": 2 * torch.randn(shape, generator=chance), "k": 2 * k, "v": v, "mask": mask}
 
 
@@ -64,6 +67,11 @@ def masked_after_softmax(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -
 
 def unmasked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     return library.attention(q, k, v)
+
+
+def always_causal(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    causal = None if mask is None else torch.ones(mask.shape, dtype=torch.bool).tril()
+    return library.attention(q, k, v, causal)
 
 
 def over_queries(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -143,7 +151,7 @@ EXERCISES = (
             ),
             Mistake(FUTURE + " The diagonal above the main one is True, too.", lambda T: torch.ones(T, T).tril(1) > 0),
             Mistake(
-                "The mask is turned round: True must mean “may look”, and yours is True where it may not.",
+                "The mask is the wrong way round: True must mean “may look”, and yours is True where it may not.",
                 lambda T: ~causal_mask(T),
             ),
             Mistake("The mask holds numbers; it must hold booleans: True, False.", lambda T: torch.ones(T, T).tril()),
@@ -201,10 +209,11 @@ EXERCISES = (
         reference=attention,
         mistakes=(
             Mistake(UNSCALED, unscaled),
-            Mistake("The mask is turned round: True means “may look”; fill where it is False.", inverted),
+            Mistake("The mask is the wrong way round: True means “may look”; fill where it is False.", inverted),
             Mistake("Forbidden scores must be −∞, not 0: exp(0) = 1 is still a weight.", masked_with_zero),
             Mistake("The mask comes after the softmax, so rows no longer sum to 1.", masked_after_softmax),
             Mistake("The mask is not used: position t sees t + 1.", unmasked),
+            Mistake("Whatever the mask says, yours is the causal one; use the mask that is given.", always_causal),
             Mistake(WRONG_AXIS, over_queries),
         ),
     ),
@@ -250,6 +259,7 @@ EXERCISES = (
         ),
         cases=q_k_v_and_mask,
         reference=attention,
+        uses=("02-attention",),
         mistakes=(
             Mistake(
                 "The second softmax is still there: it turns forbidden zeros into weights again.",

@@ -74,12 +74,12 @@ def uniform(tokens: Tensor) -> float:
 
 
 def schedule_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for part in (0.0, 0.5, 1.0, 1.6, 3.0):
+    for part, fall in ((0.0, 0.1), (0.5, 0.2), (1.0, 0.1), (1.6, 0.05), (3.0, 0.2)):
         warmup = int(torch.randint(5, 12, (), generator=chance))
         steps = warmup * 4 + int(torch.randint(3, 9, (), generator=chance))
         step = round(part * warmup) if part < 3 else steps - 1
         highest = 0.001 * (1 + int(torch.randint(1, 9, (), generator=chance)))
-        yield {"step": step, "steps": steps, "warmup": warmup, "highest": highest, "lowest": highest / 10}
+        yield {"step": step, "steps": steps, "warmup": warmup, "highest": highest, "lowest": highest * fall}
 
 
 def rate_at(step: int, steps: int, warmup: int, highest: float, lowest: float) -> float:
@@ -113,12 +113,12 @@ def down_to_zero(step: int, steps: int, warmup: int, highest: float, lowest: flo
 
 
 def step_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for V, n, clip in ((5, 6, 100.0), (8, 12, 0.05), (6, 9, 0.1)):
+    for V, n, clip, learning_rate in ((5, 6, 100.0, 2.0), (8, 12, 0.05, 3.0), (6, 9, 0.1, 1.5)):
         yield {
             "weight": torch.randn(V, V, generator=chance),
             "inputs": torch.randint(V, (n,), generator=chance),
             "targets": torch.randint(V, (n,), generator=chance),
-            "learning_rate": 2.0,
+            "learning_rate": learning_rate,
             "clip": clip,
         }
 
@@ -152,11 +152,11 @@ def training_step(
 
 def milestone_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for n in (30, 60, 40):
-        levels = [7.3, 5.3, 1.9, 0.05]
+        levels = [9.0, 7.3, 5.3, 1.9, 0.05]  # the first is above every loss
         losses = (7.2 * torch.exp(-torch.linspace(0, 3, n)) + 0.3 + 0.02 * torch.rand(n, generator=chance)).tolist()
-        for level in levels[1:3]:  # the loss falls below for one step, and comes back: a lucky batch
+        for level, back in ((5.3, 0.0), (1.9, 0.1)):  # the loss falls below for one step, and comes back: a lucky batch
             below = next(i for i, loss in enumerate(losses) if loss < level)
-            losses[below] = level + 0.1
+            losses[below] = level + back  # once exactly to the level, which is not below it
             losses[below - 2] = level - 0.1
         yield {"losses": losses, "levels": levels}
 
@@ -232,7 +232,7 @@ EXERCISES = (
         hints=(
             "Count how often each token occurs, and divide by the number of tokens: that is the prediction.",
             "Its loss on the same text is the mean of −ln p(token), which is −Σ p ln p over the tokens that occur.",
-            "probs = torch.bincount(tokens) / len(tokens); leave out the zeros; −(probs * probs.log()).sum()",
+            "probs = torch.bincount(tokens) / len(tokens); leave out the zeros; -(probs * probs.log()).sum()",
         ),
         cases=token_rows,
         reference=without_context,
@@ -263,7 +263,7 @@ EXERCISES = (
             "For each pair of neighbours: how often is this second token, given this first one?",
             "p(second | first) = count of the pair / count of first as the first of a pair. Then the mean of −ln p "
             "over all pairs of the text, frequent pairs counted often.",
-            "With Counter: −sum(n / total * log(n / firsts[a]) for (a, b), n in pairs.items())",
+            "With Counter: -sum(n / total * math.log(n / firsts[a]) for (a, b), n in pairs.items())",
         ),
         cases=token_rows,
         reference=from_one_token,
@@ -287,9 +287,9 @@ EXERCISES = (
         minutes=15,
         hints=(
             "Two cases: step < warmup, and after that.",
-            "In the warm-up the rate is highest · (step + 1) / warmup: step 0 must learn something already.",
-            "After it: progress = (step − warmup) / (steps − warmup), and lowest + (highest − lowest) · "
-            "(1 + cos(π · progress)) / 2.",
+            "In the warm-up the rate is highest * (step + 1) / warmup: step 0 must learn something already.",
+            "After it: progress = (step - warmup) / (steps - warmup), and lowest + (highest - lowest) * "
+            "(1 + math.cos(math.pi * progress)) / 2.",
         ),
         cases=schedule_cases,
         reference=rate_at,
@@ -317,7 +317,7 @@ EXERCISES = (
             "weight = weight.clone().requires_grad_(); loss = F.cross_entropy(weight[inputs], targets); "
             "loss.backward().",
             "Clip by the whole gradient's length: gradient * min(1, clip / gradient.norm()). Then step against it: "
-            "weight − learning_rate * gradient, and return [loss.item(), new weight].",
+            "weight - learning_rate * gradient, and return [loss.item(), new weight].",
         ),
         cases=step_cases,
         reference=training_step,
@@ -339,7 +339,7 @@ EXERCISES = (
                 lambda **case: training_step(**case, by="always"),
             ),
             Mistake(
-                "The loss is summed over the batch; with the mean the step does not hang on the batch's size.",
+                "The loss is summed over the batch; with the mean the step does not depend on the batch's size.",
                 lambda **case: training_step(**case, reduction="sum"),
             ),
             Mistake(

@@ -95,6 +95,11 @@ def reward_ties_wrong(rewards: Tensor, gold: Tensor) -> float:
     return (given == wanted)[wanted != 0].double().mean().item()
 
 
+def reward_ties_left_out(rewards: Tensor, gold: Tensor) -> float:
+    given, wanted = signs(rewards, gold)
+    return (given == wanted)[(wanted != 0) & (given != 0)].double().mean().item()
+
+
 def best_only(rewards: Tensor, gold: Tensor) -> float:
     return (rewards.argmax(1) == gold.argmax(1)).double().mean().item()
 
@@ -150,6 +155,14 @@ def repaired_pair_loss(
     return -F.logsigmoid(sign * gap).mean()
 
 
+def mean_of_tokens(better: Tensor, worse: Tensor, better_lengths: Tensor, worse_lengths: Tensor) -> Tensor:
+    places = torch.arange(better.size(1))
+    first, second = (
+        (x * (places < n[:, None])).sum(1) / n for x, n in ((better, better_lengths), (worse, worse_lengths))
+    )
+    return -F.logsigmoid(first - second).mean()
+
+
 def last_column(better: Tensor, worse: Tensor, better_lengths: Tensor, worse_lengths: Tensor) -> Tensor:
     return -F.logsigmoid(better[:, -1] - worse[:, -1]).mean()
 
@@ -193,7 +206,7 @@ EXERCISES = (
                 lambda ranking: [[a, b] for a in ranking for b in ranking if a != b],
             ),
             Mistake(
-                "The pairs are turned round: the better answer comes first.",
+                "The pairs are the wrong way round: the better answer comes first.",
                 lambda ranking: [p[::-1] for p in pairs_of(ranking)],
             ),
             Mistake(
@@ -215,7 +228,7 @@ EXERCISES = (
         minutes=25,
         hints=(
             "For each pair of a row: how likely was this choice? σ(r_better − r_worse). The loss is −ln of it.",
-            "All at once: better, worse = torch.triu_indices(K, K, offset=1); rewards[:, better] − rewards[:, worse].",
+            "All at once: better, worse = torch.triu_indices(K, K, offset=1); rewards[:, better] - rewards[:, worse].",
             "ln σ(x) for x = −200 must be −200, not −inf: F.logsigmoid(x). Then the mean over all pairs of all rows.",
         ),
         cases=reward_cases,
@@ -226,7 +239,7 @@ EXERCISES = (
                 neighbours_only,
             ),
             Mistake(
-                "The pairs are turned round: with this loss the worst answer gets the highest reward.",
+                "The pairs are the wrong way round: with this loss the worst answer gets the highest reward.",
                 lambda rewards: ranking_loss(-rewards),
             ),
             Mistake("The sign: −ln σ, so that likely choices cost little.", lambda rewards: -ranking_loss(rewards)),
@@ -235,7 +248,8 @@ EXERCISES = (
                 lambda rewards: 1 - differences(rewards).sigmoid().mean(),
             ),
             Mistake(
-                "log(sigmoid(x)) becomes −∞ for a very wrong pair, and the training breaks: F.logsigmoid does not.",
+                "The loss of a very wrong pair becomes infinite, and the training breaks: log(sigmoid(x)), in whatever "
+                "way it is written, is more than float32 can hold there. F.logsigmoid(x) can.",
                 lambda rewards: -differences(rewards).sigmoid().log().mean(),
             ),
             Mistake(
@@ -253,7 +267,7 @@ EXERCISES = (
         minutes=10,
         hints=(
             "Only the last token has seen the whole answer. Where is it in a row of length n? At place n − 1.",
-            "One place per row: hidden[torch.arange(B), lengths − 1] has shape (B, D).",
+            "One place per row: hidden[torch.arange(B), lengths - 1] has shape (B, D).",
             "hidden[torch.arange(len(hidden)), lengths - 1] @ weight",
         ),
         cases=hidden_cases,
@@ -280,7 +294,7 @@ EXERCISES = (
     ),
     Exercise(
         id="09-agreement",
-        title="How often are we of one mind?",
+        title="How often do two judges agree?",
         entry="agreement",
         points=3,
         level="hard",
@@ -297,6 +311,7 @@ EXERCISES = (
         mistakes=(
             Mistake("Pairs that gold ties are counted; they have no right order: leave them out.", ties_count),
             Mistake("A pair that the rewards tie counts as wrong here; it counts one half.", reward_ties_wrong),
+            Mistake("A pair that only the rewards tie is left out here; it counts one half.", reward_ties_left_out),
             Mistake("This compares the best answers only; compare all pairs of a row.", best_only),
             Mistake("This is the disagreement: one minus it.", lambda rewards, gold: 1 - agreement(rewards, gold)),
             Mistake(
@@ -315,7 +330,7 @@ EXERCISES = (
         hints=(
             "How sure is the model of a pair, whichever of the two it prefers? σ(|difference|), at least one half.",
             "It is right where the sign of the difference is that of the choice: (difference > 0) == chosen.",
-            "[mean of σ(|d|), share of right pairs, the first less the second]",
+            "[mean of σ(|d|), share of right pairs, the first minus the second]",
         ),
         cases=calibration_cases,
         reference=overconfidence,
@@ -327,7 +342,7 @@ EXERCISES = (
             Mistake("This is how often people chose the first answer; how often was the model right?", share_chosen),
             Mistake("σ of the mean is not the mean of σ: turn each difference into a probability first.", of_the_mean),
             Mistake(
-                "The sign of the last number: what is claimed less what is kept; above 0 means overconfident.",
+                "The sign of the last number: what is claimed minus what is kept; above 0 means overconfident.",
                 lambda differences, chosen: [*(x := overconfidence(differences, chosen))[:2], -x[2]],
             ),
             Mistake(
@@ -346,10 +361,12 @@ EXERCISES = (
         hints=(
             "Give both answers the same tokens, and one more padding behind. Does the loss change? It must not.",
             "A sum over tokens grows with their number. Which single token has read the whole answer?",
-            "rows = torch.arange(B); better[rows, better_lengths − 1] − worse[rows, worse_lengths − 1]; −logsigmoid.",
+            "rows = torch.arange(B); gap = better[rows, better_lengths - 1] - worse[rows, worse_lengths - 1]; "
+            "-F.logsigmoid(gap).mean()",
         ),
         cases=pair_cases,
         reference=repaired_pair_loss,
+        uses=("09-ranking-loss",),
         mistakes=(
             Mistake(
                 "The sum is still there: now over the real tokens, yet longer answers still have more of them.",
@@ -359,6 +376,7 @@ EXERCISES = (
                 "The sum is still there, over the padding as well.",
                 lambda better, worse, better_lengths, worse_lengths: -F.logsigmoid((better - worse).sum(1)).mean(),
             ),
+            Mistake("This is the mean over the tokens; read the last one, which has seen them all.", mean_of_tokens),
             Mistake("The last column is read: that is padding, which has read the padding.", last_column),
             Mistake(
                 "Both answers are read at the place where the better one ends; each has its own end.",
@@ -366,7 +384,7 @@ EXERCISES = (
             ),
             Mistake("One place too far: the last token of n stands at place n − 1.", one_behind),
             Mistake(
-                "The pair is turned round: the better answer's reward must come first.",
+                "The pair is the wrong way round: the better answer's reward must come first.",
                 lambda **c: repaired_pair_loss(**c, sign=-1.0),
             ),
         ),

@@ -61,6 +61,18 @@ def score_everywhere(
     return (score[:, None] - beta * (log_probs - reference_log_probs)) * mask
 
 
+def score_instead(score: Tensor, log_probs: Tensor, reference_log_probs: Tensor, mask: Tensor, beta: float) -> Tensor:
+    rewards = -beta * (log_probs - reference_log_probs) * mask
+    rewards[torch.arange(len(mask)), (torch.arange(mask.size(1)) * mask).argmax(dim=1)] = score
+    return rewards
+
+
+def score_too_early(score: Tensor, log_probs: Tensor, reference_log_probs: Tensor, mask: Tensor, beta: float) -> Tensor:
+    rewards = -beta * (log_probs - reference_log_probs) * mask
+    rewards[torch.arange(len(mask)), mask.sum(dim=1) - 1] += score
+    return rewards
+
+
 def score_in_the_last_column(
     score: Tensor, log_probs: Tensor, reference_log_probs: Tensor, mask: Tensor, beta: float
 ) -> Tensor:
@@ -132,7 +144,7 @@ def _gae_by_hand(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, fa
 
 
 def objective_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for B, T in ((2, 7), (3, 8), (4, 6)):
+    for B, T, clip in ((2, 7, 0.2), (3, 8, 0.1), (4, 6, 0.3)):
         old, new = log_prob_pair(chance, B, T, 1.2)
         mask = answers_mask(chance, B, T)
         advantages = torch.randn(B, T, generator=chance) + 0.3
@@ -140,7 +152,7 @@ def objective_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         first, second = mask[0].nonzero()[:2, 0].tolist()
         new[0, first], advantages[0, first] = old[0, first] + 0.9, -2.0
         new[0, second], advantages[0, second] = old[0, second] + 0.9, 2.5
-        yield {"log_probs": new, "old_log_probs": old, "advantages": advantages, "mask": mask, "clip": 0.2}
+        yield {"log_probs": new, "old_log_probs": old, "advantages": advantages, "mask": mask, "clip": clip}
 
 
 def objective(
@@ -165,8 +177,9 @@ def curve_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         steps = torch.arange(n).float()
         gold = 2.5 - 0.02 * (steps - peak) ** 2 + 0.005 * torch.rand(n, generator=chance)
         kl = 0.8 * steps + 0.2 * torch.rand(n, generator=chance)
+        kl[1] = 50.0  # it jumps once, early
         proxy = 0.3 * steps + 0.4 * (-1) ** steps + 0.02 * torch.rand(n, generator=chance)  # restless, yet rising
-        for budget in (0.8 * (peak - 2) + 0.5, 100.0):
+        for budget in (kl[peak - 2].item(), 100.0):  # the first is spent exactly
             yield {"proxy": proxy.tolist(), "gold": gold.tolist(), "kl": kl.tolist(), "budget": budget}
 
 
@@ -198,7 +211,7 @@ EXERCISES = (
         hints=(
             "What is better than expected? The mean reward of the batch is what was to be expected.",
             "advantage = reward − mean reward; an answer with a positive advantage should become likelier.",
-            "A loss is made small, so it carries a minus: −(log_probs * (rewards − rewards.mean())).mean()",
+            "A loss is made small, so it carries a minus: -(log_probs * (rewards - rewards.mean())).mean()",
         ),
         cases=episodes,
         reference=reinforce,
@@ -212,8 +225,12 @@ EXERCISES = (
                 lambda log_probs, rewards: -(log_probs * rewards).mean(),
             ),
             Mistake(
-                "This is the sum; the mean does not hang on the number of answers.",
+                "This is the sum; the mean does not depend on the number of answers.",
                 lambda log_probs, rewards: reinforce(log_probs, rewards) * len(rewards),
+            ),
+            Mistake(
+                "The advantages are divided by their deviation, too; only the mean is taken away here.",
+                lambda log_probs, rewards: reinforce(log_probs, rewards / rewards.std()),
             ),
             Mistake(
                 "The gradient needs log π, not π: you took the exponential.",
@@ -234,7 +251,7 @@ EXERCISES = (
         minutes=20,
         hints=(
             "Two things are added: a penalty at every token of the answer, and the score at its last token.",
-            "The penalty of a token: −beta * (log_probs − reference_log_probs), and 0 outside the answer.",
+            "The penalty of a token: -beta * (log_probs - reference_log_probs), and 0 outside the answer.",
             "The last token of each row's answer: the largest t with mask[row, t]. For example "
             "(torch.arange(T) * mask).argmax(dim=1).",
         ),
@@ -249,6 +266,10 @@ EXERCISES = (
             ),
             Mistake(
                 "The score stands at every token; it is earned once, at the answer's last token.", score_everywhere
+            ),
+            Mistake("At the last token the score has replaced the penalty; add it to the penalty.", score_instead),
+            Mistake(
+                "The last token is counted from the answer's beginning; the prompt stands before it.", score_too_early
             ),
             Mistake("The score stands in the last column, which is padding in most rows.", score_in_the_last_column),
             Mistake(
@@ -280,8 +301,8 @@ EXERCISES = (
         reference=by_gae,
         mistakes=(
             Mistake("λ is missing: this is only the one-step error δ_t.", one_step),
-            Mistake("λ is not used: this is the whole return less the value, as with λ = 1.", monte_carlo),
-            Mistake("These are the returns; the advantage is the return less the value.", returns_instead),
+            Mistake("λ is not used: this is the whole return minus the value, as with λ = 1.", monte_carlo),
+            Mistake("These are the returns; the advantage is the return minus the value.", returns_instead),
             Mistake("In A_t = δ_t + γ λ A_{t+1} the γ is missing.", forgets_gamma),
             Mistake(
                 "The value behind the end of the answer leaks in; there it is 0: multiply the values by the mask.",
@@ -297,7 +318,7 @@ EXERCISES = (
         level="hard",
         minutes=25,
         hints=(
-            "The ratio of new to old probability: ρ = exp(log_probs − old_log_probs).",
+            "The ratio of new to old probability: ρ = (log_probs - old_log_probs).exp().",
             "Two candidates: ρ A, and clip(ρ, 1 − ε, 1 + ε) A. Take the smaller: the pessimist's choice.",
             "Average over the answer's tokens only, (x * mask).sum() / mask.sum(), and take the negative.",
         ),
@@ -331,7 +352,8 @@ EXERCISES = (
         level="medium",
         minutes=10,
         hints=(
-            "The proxy rises for ever; that is the trap. Which curve says how good the answers really are?",
+            "The proxy stays high even where the answers are bad; that is the trap. Which curve says how good they "
+            "really are?",
             "Leave out the steps whose KL is above the budget; of the others take that with the highest gold score.",
             "max((step for step in range(len(gold)) if kl[step] <= budget), key=lambda step: gold[step])",
         ),
@@ -339,7 +361,7 @@ EXERCISES = (
         reference=when_to_stop,
         mistakes=(
             Mistake(
-                "You trust the proxy: where it is highest, the answers are the worst. Look at gold.",
+                "You trust the proxy: it is high where the answers are bad, too. Look at gold.",
                 lambda proxy, gold, kl, budget: when_to_stop(gold, proxy, kl, budget),
             ),
             Mistake(
@@ -370,7 +392,7 @@ EXERCISES = (
         hints=(
             "A KL divergence is never negative, but log π − log π_ref of single tokens often is.",
             "Schulman's estimate is never negative: with r = π_ref / π it is r − 1 − log r; its mean is right.",
-            "log_r = reference_log_probs − log_probs; ((log_r.exp() − 1 − log_r) * mask).sum(dim=1)",
+            "log_r = reference_log_probs - log_probs; ((log_r.exp() - 1 - log_r) * mask).sum(dim=1)",
         ),
         cases=kl_cases,
         reference=kl_of,
@@ -392,7 +414,7 @@ EXERCISES = (
                 ),
             ),
             Mistake(
-                "The ratio is turned round: r = π_ref / π.",
+                "The ratio is the wrong way round: r = π_ref / π.",
                 lambda log_probs, reference_log_probs, mask: kl_of(reference_log_probs, log_probs, mask),
             ),
             Mistake(

@@ -21,9 +21,10 @@ def ids(chance: torch.Generator, n: int, low: int = 10, high: int = 60) -> list[
 
 
 def chat_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for n_question, n_answer in ((3, 2), (5, 4), (1, 6)):
+    for n_question, n_answer, marks in ((3, 2, (1, 2, 3)), (5, 4, (7, 5, 6)), (1, 6, (4, 9, 2))):
         question, answer = ids(chance, n_question), ids(chance, n_answer)
-        yield {"question": question, "answer": answer, "user": 1, "assistant": 2, "end": 3}
+        user, assistant, end = marks
+        yield {"question": question, "answer": answer, "user": user, "assistant": assistant, "end": end}
 
 
 def render_chat(question: list[int], answer: list[int], user: int, assistant: int, end: int) -> list[int]:
@@ -67,8 +68,8 @@ def ignored_as_zero(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def row_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for lengths in ((3, 5), (4, 1, 6), (2, 7, 3)):
-        yield {"rows": [ids(chance, n) for n in lengths], "pad": 0}
+    for lengths, pad in (((3, 5), 0), ((4, 1, 6), 7), ((2, 7, 3), 3)):
+        yield {"rows": [ids(chance, n) for n in lengths], "pad": pad}
 
 
 def padded(rows: list[list[int]], pad: int) -> Tensor:
@@ -219,7 +220,7 @@ EXERCISES = (
                 lambda tokens, n_prompt: [tokens[:-1], ([IGNORE] * n_prompt + tokens[n_prompt:])[:-1]],
             ),
             Mistake(
-                "The mask is turned round: the question counts, and the answer does not.",
+                "The mask is the wrong way round: the question counts, and the answer does not.",
                 lambda tokens, n_prompt: [tokens[:-1], tokens[1:n_prompt] + [IGNORE] * (len(tokens) - n_prompt)],
             ),
         ),
@@ -273,6 +274,7 @@ EXERCISES = (
         cases=row_cases,
         reference=padded,
         mistakes=(
+            Mistake("The padding is always 0 here; use the id `pad` that is given.", lambda rows, pad: padded(rows, 0)),
             Mistake("The padding stands in front; then tokens have other positions. Put it behind.", padded_left),
             Mistake(
                 "The rows are cut to the shortest: the ends of the others, their answers, are lost.",
@@ -319,8 +321,8 @@ EXERCISES = (
         title="Does it know, or does it remember?",
         entry="knows_or_remembers",
         points=3,
-        level="hard",
-        minutes=25,
+        level="medium",
+        minutes=15,
         hints=(
             "Two groups: questions about countries that were in the demonstrations (seen), and the others. The share "
             "of right answers in each comes first.",

@@ -30,6 +30,9 @@ def row_with_a_winner(chance: torch.Generator, n: int, tie: bool, smaller_first:
 def pair_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for n, tie, smaller_first in ((8, False, True), (8, True, True), (10, True, False)):
         yield {"ids": row_with_a_winner(chance, n, tie, smaller_first)}
+    a, b, c = sorted((torch.randperm(20, generator=chance)[:3] + 1).tolist())
+    yield {"ids": [a, c, 101, a, b, 102, a, c, 103, a, b]}  # equally frequent, and the left ids are equal, too
+    yield {"ids": [c, c, c, a, b]}  # c c c holds the pair c c twice
 
 
 def most_frequent_pair(ids: list[int]) -> list[int]:
@@ -63,7 +66,7 @@ def merge_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
             b = a
             yield {"ids": [a, a, a, c, a, a, c, a], "pair": [a, a], "new": 300}
         else:
-            yield {"ids": [c, a, b, c, a, b, a, b, b, a, c, a], "pair": [a, b], "new": 256}
+            yield {"ids": [c, a, b, c, a, b, a, b, b, a, c, a, b], "pair": [a, b], "new": 256}
 
 
 def merge_pair(ids: list[int], pair: list[int], new: int) -> list[int]:
@@ -237,7 +240,10 @@ EXERCISES = (
             Mistake("Of equally frequent pairs you take that with the largest ids; take the smallest.", largest),
             Mistake("This is the rarest pair; the most frequent one is asked for.", rarest),
             Mistake("These are the two most frequent tokens; they need not be neighbours.", two_frequent_tokens),
-            Mistake("The pair is turned round: its left token comes first.", lambda ids: most_frequent_pair(ids)[::-1]),
+            Mistake(
+                "The pair is the wrong way round: its left token comes first.",
+                lambda ids: most_frequent_pair(ids)[::-1],
+            ),
         ),
     ),
     Exercise(
@@ -250,7 +256,7 @@ EXERCISES = (
         hints=(
             "Walk from left to right with a position i. Is the pair there? Append `new`, and go on two places later.",
             "In 1 1 1 the pair (1, 1) is there once: the first two become one, the third is left alone.",
-            "while i < len(ids): if ids[i : i + 2] == pair: append new, i += 2; else: append ids[i], i += 1",
+            "while i < len(ids): if ids[i : i + 2] == list(pair): append new, i += 2; else: append ids[i], i += 1",
         ),
         cases=merge_cases,
         reference=merge_pair,
@@ -300,6 +306,11 @@ EXERCISES = (
             Mistake(
                 "The first new token is number 256, not 255, which is a byte.",
                 lambda text, n_merges: learn_merges(text, n_merges, first=255),
+            ),
+            Mistake(
+                "Nothing was merged, so the same pair won again and again. If merge_pair compares ids[i : i + 2] with "
+                "a tuple, they never are equal: ids[i : i + 2] is a list. Compare it with list(pair).",
+                lambda text, n_merges: [most_frequent_pair(list(text.encode()))] * n_merges,
             ),
             Mistake(
                 "There is one merge too many: learn n_merges.", lambda text, n_merges: learn_merges(text, n_merges + 1)
@@ -370,8 +381,8 @@ EXERCISES = (
         title="What a text costs",
         entry="bytes_per_token",
         points=1,
-        level="medium",
-        minutes=10,
+        level="warm-up",
+        minutes=5,
         hints=(
             "Bytes, not characters: len('東京') is 2, len('東京'.encode()) is 6.",
             "Long texts must weigh more than short ones: all bytes by all tokens.",
@@ -391,7 +402,8 @@ EXERCISES = (
                 ),
             ),
             Mistake(
-                "This is tokens per byte; turn it round.", lambda texts, n_tokens: 1 / bytes_per_token(texts, n_tokens)
+                "This is tokens per byte; bytes per token is asked for.",
+                lambda texts, n_tokens: 1 / bytes_per_token(texts, n_tokens),
             ),
             Mistake(
                 "You divide by the number of texts; divide by the number of tokens.",

@@ -129,7 +129,8 @@ def block(x: Tensor, weights: dict[str, Tensor], n_head: int, how: str = "") -> 
 
     def mlp(y: Tensor) -> Tensor:
         wide = y @ weights["up"]
-        bent = F.relu(wide) if how == "relu" else (wide if how == "straight" else F.gelu(wide, approximate="tanh"))
+        bends = {"relu": F.relu(wide), "straight": wide, "exact": F.gelu(wide)}
+        bent = bends[how] if how in bends else F.gelu(wide, approximate="tanh")
         return bent @ weights["down"]
 
     if how == "post":
@@ -146,9 +147,9 @@ def block(x: Tensor, weights: dict[str, Tensor], n_head: int, how: str = "") -> 
 
 
 def rms_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for shape in ((2, 6), (3, 32), (2, 2, 100)):
+    for shape, size in (((2, 6), 2.0), ((3, 32), 0.003), ((2, 2, 100), 2.0)):  # tiny numbers: there eps matters
         yield {
-            "x": 2 * torch.randn(shape, generator=chance) + 0.8,
+            "x": size * (torch.randn(shape, generator=chance) + 0.4),
             "weight": 1 + 0.5 * torch.rand(shape[-1], generator=chance),
             "eps": EPS,
         }
@@ -169,7 +170,7 @@ EXERCISES = (
         hints=(
             "Each position by itself: mean and variance over the last axis, with keepdim=True.",
             "The variance divides by D, not by D − 1: x.var(-1, keepdim=True, correction=0).",
-            "(x − mean) / (variance + eps).sqrt() * weight + bias",
+            "(x - mean) / (variance + eps).sqrt() * weight + bias",
         ),
         cases=norm_cases,
         reference=layer_norm,
@@ -224,12 +225,13 @@ EXERCISES = (
         minutes=35,
         hints=(
             "Two readings of the stream, two additions to it: x = x + attention(norm1(x)), then x + mlp(norm2(x)).",
-            "q, k, v = (norm1(x) @ qkv).chunk(3, −1); each .view(B, T, H, D/H).transpose(1, 2); causal attention "
+            "q, k, v = (norm1(x) @ qkv).chunk(3, -1); each .view(B, T, H, D/H).transpose(1, 2); causal attention "
             "(F.scaled_dot_product_attention has is_causal); transpose back, reshape, @ out.",
             "The second half reads the new x: x + F.gelu(norm2(x) @ up, approximate='tanh') @ down.",
         ),
         cases=block_cases,
         reference=block,
+        uses=("03-layer-norm",),
         mistakes=(
             Mistake(
                 "The norm comes after the addition (as in 2017); here it comes before each reading.",
@@ -249,6 +251,10 @@ EXERCISES = (
             ),
             Mistake("The causal mask is missing: position t sees t + 1.", lambda **c: block(**c, how="future")),
             Mistake("ReLU is not GELU: take F.gelu with approximate='tanh'.", lambda **c: block(**c, how="relu")),
+            Mistake(
+                "This is the exact GELU; GPT-2 takes its approximation: approximate='tanh'.",
+                lambda **c: block(**c, how="exact"),
+            ),
             Mistake(
                 "Nothing is bent between up and down: two matrices in a row are one matrix.",
                 lambda **c: block(**c, how="straight"),
@@ -324,6 +330,10 @@ EXERCISES = (
                 lambda x, weight, eps: F.layer_norm(x, (x.size(-1),), weight, None, eps),
             ),
             Mistake("The weight is missing.", lambda x, weight, eps: F.rms_norm(x, (x.size(-1),), eps=eps)),
+            Mistake(
+                "eps stands outside the root; it belongs to the mean square, inside.",
+                lambda x, weight, eps: x / (x.pow(2).mean(-1, keepdim=True).sqrt() + eps) * weight,
+            ),
             Mistake(
                 "The root is missing: divide by the root of the mean square.",
                 lambda x, weight, eps: x / (x.pow(2).mean(-1, keepdim=True) + eps) * weight,

@@ -28,7 +28,7 @@ from course.grading.extract import Submission, submissions
 from course.grading.sandbox import LEVELS, Sandbox, SandboxError, best_level
 from course.progress import append
 
-GRADER = "1"  # changes when judging changes: results of another number are not reused
+LIBRARY = Path(__file__).parents[1]
 BATCH = 50  # jobs that travel together
 
 
@@ -94,6 +94,18 @@ def secret_of(out: Path) -> bytes:
 def seed_of(secret: bytes, exercise: str) -> int:
     """The seed of an exercise's hidden cases: the same for everybody, known to nobody without the secret."""
     return int.from_bytes(hmac.new(secret, exercise.encode(), "sha256").digest()[:7], "big")
+
+
+@cache
+def grader_version() -> str:
+    """Changes when any line of the library does: the references call it, and so does the judge.
+
+    Results of another version are not reused.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(LIBRARY.rglob("*.py")):
+        digest.update(path.relative_to(LIBRARY).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 # --- one answer -----------------------------------------------------------------------------------------------------
@@ -234,9 +246,9 @@ def grade(
 def _blank(submission: Submission, job: Job, secret: bytes, level: str) -> Result:
     """A result without its verdict."""
     cases = hashlib.sha256(secret).hexdigest()[:8]
-    spec = exercises.find(job.exercise).fingerprint
+    spec, grader = exercises.find(job.exercise).fingerprint, grader_version()
     return Result(
-        submission.learner, job.exercise, submission.file, job.source_hash, spec, cases, GRADER, level, "", 0, "", 0.0
+        submission.learner, job.exercise, submission.file, job.source_hash, spec, cases, grader, level, "", 0, "", 0.0
     )
 
 

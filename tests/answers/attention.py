@@ -94,7 +94,7 @@ WRONG = {
         ("def causal_mask(T):\n    return torch.ones(T, T).bool()", "The whole table is True"),
         ("def causal_mask(T):\n    return torch.arange(T)[:, None] > torch.arange(T)", "cannot see itself"),
         ("def causal_mask(T):\n    return torch.arange(T)[:, None] + 1 >= torch.arange(T)", "above the main one"),
-        ("def causal_mask(T):\n    return torch.tril(torch.ones(T, T)) == 0", "turned round"),
+        ("def causal_mask(T):\n    return torch.tril(torch.ones(T, T)) == 0", "wrong way round"),
         ("def causal_mask(T):\n    return torch.tril(torch.ones(T, T))", "must hold booleans"),
     ],
     "02-attention-weights": [
@@ -125,7 +125,7 @@ def attention(q, k, v, mask):
         scores = scores.masked_fill(mask, float("-inf"))
     return scores.softmax(-1) @ v
 """,
-            "turned round",
+            "wrong way round",
         ),
         (
             """
@@ -155,6 +155,10 @@ def attention(q, k, v, mask):
     return scores.softmax(-2) @ v
 """,
             "wrong axis",
+        ),
+        (
+            "def attention(q, k, v, mask=None):\n    return F.scaled_dot_product_attention(q, k, v, is_causal=mask is not None)",
+            "yours is the causal one",
         ),
     ],
     "02-multi-head": [

@@ -252,6 +252,10 @@ def learning_rate(step, steps, warmup, highest, lowest):
 """,
             "falls to 0",
         ),
+        (
+            "def learning_rate(step, steps, warmup, highest, lowest):\n    if step < warmup:\n        return highest * (step + 1) / warmup\n    progress = (step - warmup) / (steps - warmup)\n    return highest * (0.1 + 0.9 * (1 + math.cos(math.pi * progress)) / 2)",
+            "expected is",
+        ),
     ],
     "04-training-step": [
         (
@@ -349,6 +353,14 @@ def milestones(losses, levels):
         (
             "def milestones(losses, levels):\n    return [next((i for i, x in enumerate(losses) if x > level), -1) for level in levels]",
             "a loss below",
+        ),
+        (
+            "def milestones(losses, levels):\n    found = []\n    for level in levels:\n        last = max([s for s, loss in enumerate(losses) if loss > level], default=-1)\n        found.append(last + 1 if last + 1 < len(losses) else -1)\n    return found",
+            "expected is",
+        ),
+        (
+            "def milestones(losses, levels):\n    found = []\n    for level in levels:\n        last = max(s for s, loss in enumerate(losses) if loss >= level)\n        found.append(last + 1 if last + 1 < len(losses) else -1)\n    return found",
+            "ValueError",
         ),
     ],
     "04-too-good-a-loss": [

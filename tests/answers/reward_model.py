@@ -101,7 +101,7 @@ WRONG = {
         ("def pairs_of(ranking):\n    return [[a, b] for a in ranking for b in ranking if a != b]", "both ways round"),
         (
             "def pairs_of(ranking):\n    return [[b, a] for i, a in enumerate(ranking) for b in ranking[i + 1 :]]",
-            "turned round",
+            "wrong way round",
         ),
         (
             "def pairs_of(ranking):\n    return [[a, b] for i, a in enumerate(ranking) for b in ranking[i:]]",
@@ -120,7 +120,7 @@ def ranking_loss(rewards):
     i, j = torch.triu_indices(rewards.size(1), rewards.size(1), 1)
     return -F.logsigmoid(rewards[:, j] - rewards[:, i]).mean()
 """,
-            "turned round",
+            "wrong way round",
         ),
         (
             """
@@ -153,6 +153,10 @@ def ranking_loss(rewards):
     return -F.logsigmoid(rewards[:, i] - rewards[:, j]).sum()
 """,
             "This is the sum",
+        ),
+        (
+            "def ranking_loss(rewards):\n    a, b = torch.triu_indices(rewards.size(1), rewards.size(1), offset=1)\n    return torch.log(1 + torch.exp(-(rewards[:, a] - rewards[:, b]))).mean()",
+            "in whatever way",
         ),
     ],
     "09-last-token": [
@@ -207,6 +211,10 @@ def agreement(rewards, gold):
     return (g * r)[g != 0].double().mean()
 """,
             "between −1 and 1",
+        ),
+        (
+            "def agreement(rewards, gold):\n    right, total = 0, 0\n    for r, g in zip(rewards.tolist(), gold.tolist()):\n        for i in range(len(r)):\n            for j in range(i + 1, len(r)):\n                if g[i] != g[j] and r[i] != r[j]:\n                    total += 1\n                    right += (r[i] > r[j]) == (g[i] > g[j])\n    return right / total",
+            "left out here",
         ),
     ],
     "09-overconfidence": [
@@ -296,7 +304,11 @@ def repaired_pair_loss(better, worse, better_lengths, worse_lengths):
     rows = torch.arange(len(better))
     return -F.logsigmoid(worse[rows, worse_lengths - 1] - better[rows, better_lengths - 1]).mean()
 """,
-            "turned round",
+            "wrong way round",
+        ),
+        (
+            "def repaired_pair_loss(better, worse, better_lengths, worse_lengths):\n    def mean(x, n):\n        return torch.stack([row[:k].mean() for row, k in zip(x, n.tolist())])\n    return -F.logsigmoid(mean(better, better_lengths) - mean(worse, worse_lengths)).mean()",
+            "mean over the tokens",
         ),
     ],
 }

@@ -115,6 +115,10 @@ WRONG = {
             "def reinforce_loss(log_probs, rewards):\n    return -((rewards + rewards.mean()) * log_probs).mean()",
             "baseline is added",
         ),
+        (
+            "def reinforce_loss(log_probs, rewards):\n    a = (rewards - rewards.mean()) / rewards.std()\n    return -(log_probs * a).mean()",
+            "divided by their deviation",
+        ),
     ],
     "10-kl-leash": [
         (
@@ -159,6 +163,14 @@ def leashed_rewards(score, log_probs, reference_log_probs, mask, beta):
     return rewards
 """,
             "Prompt and padding are penalised",
+        ),
+        (
+            "def leashed_rewards(score, log_probs, reference_log_probs, mask, beta):\n    out = -beta * (log_probs - reference_log_probs) * mask\n    for row in range(len(mask)):\n        out[row, mask[row].nonzero()[-1]] = score[row]\n    return out",
+            "replaced the penalty",
+        ),
+        (
+            "def leashed_rewards(score, log_probs, reference_log_probs, mask, beta):\n    out = -beta * (log_probs - reference_log_probs) * mask\n    out[torch.arange(len(mask)), mask.sum(1) - 1] += score\n    return out",
+            "counted from the answer's beginning",
         ),
     ],
     "10-gae": [
@@ -253,6 +265,10 @@ def ppo_loss(log_probs, old_log_probs, advantages, mask, clip):
 """,
             "Prompt and padding are in the mean",
         ),
+        (
+            "def ppo_loss(log_probs, old_log_probs, advantages, mask, clip):\n    r = (log_probs - old_log_probs).exp()\n    x = torch.minimum(r * advantages, r.clamp(0.8, 1.2) * advantages)\n    return -(x * mask).sum() / mask.sum()",
+            "expected is",
+        ),
     ],
     "10-when-to-stop": [
         (
@@ -261,7 +277,7 @@ def ppo_loss(log_probs, old_log_probs, advantages, mask, clip):
         ),
         ("def when_to_stop(proxy, gold, kl, budget):\n    return gold.index(max(gold))", "budget is not kept"),
         (
-            "def when_to_stop(proxy, gold, kl, budget):\n    return sum(x <= budget for x in kl) - 1",
+            "def when_to_stop(proxy, gold, kl, budget):\n    return max(i for i, x in enumerate(kl) if x <= budget)",
             "the last step within",
         ),
         (
@@ -271,6 +287,14 @@ def ppo_loss(log_probs, old_log_probs, advantages, mask, clip):
         (
             "def when_to_stop(proxy, gold, kl, budget):\n    return min([i for i in range(len(kl)) if kl[i] <= budget], key=lambda i: gold[i])",
             "lowest gold score",
+        ),
+        (
+            "def when_to_stop(proxy, gold, kl, budget):\n    return max([s for s in range(len(kl)) if kl[s] < budget], key=lambda s: gold[s])",
+            "expected is",
+        ),
+        (
+            "def when_to_stop(proxy, gold, kl, budget):\n    n = sum(x <= budget for x in kl)\n    return max(range(n), key=lambda s: gold[s])",
+            "expected is",
         ),
     ],
     "10-negative-kl": [
@@ -292,7 +316,7 @@ def repaired_kl(log_probs, reference_log_probs, mask):
     log_r = log_probs - reference_log_probs
     return ((log_r.exp() - 1 - log_r) * mask).sum(1)
 """,
-            "turned round",
+            "wrong way round",
         ),
         (
             """

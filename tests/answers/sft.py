@@ -107,6 +107,10 @@ WRONG = {
             "def render_chat(question, answer, user, assistant, end):\n    return [assistant] + question + [user] + answer + [end]",
             "roles are exchanged",
         ),
+        (
+            "def render_chat(question, answer, user, assistant, end):\n    return [1, *question, 2, *answer, 3]",
+            "expected is",
+        ),
     ],
     "08-loss-mask": [
         ("def answer_targets(tokens, n_prompt):\n    return [tokens[:-1], tokens[1:]]", "All tokens count"),
@@ -124,7 +128,7 @@ WRONG = {
         ),
         (
             "def answer_targets(tokens, n_prompt):\n    targets = tokens[1:]\n    targets[n_prompt - 1 :] = [-100] * len(targets[n_prompt - 1 :])\n    return [tokens[:-1], targets]",
-            "turned round",
+            "wrong way round",
         ),
     ],
     "08-answer-loss": [
@@ -167,6 +171,14 @@ def answer_loss(logits, targets):
             "on its side",
         ),
         ("def pad_batch(rows, pad):\n    return torch.tensor(rows)", "raised ValueError"),
+        (
+            "def pad_batch(rows, pad):\n    return nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)",
+            "always 0",
+        ),
+        (
+            "def pad_batch(rows, pad):\n    longest = max(len(row) for row in rows)\n    return torch.tensor([row + [pad] * (longest - len(row)) for row in rows]).float()",
+            "whole numbers",
+        ),
     ],
     "08-never-stops": [
         (

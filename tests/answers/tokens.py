@@ -166,7 +166,15 @@ WRONG = {
         ),
         (
             "def most_frequent_pair(ids):\n    from collections import Counter\n    c = Counter(zip(ids, ids[1:]))\n    a, b = min(c, key=lambda p: (-c[p], p))\n    return [b, a]",
-            "turned round",
+            "wrong way round",
+        ),
+        (
+            "def most_frequent_pair(ids):\n    from collections import Counter\n    c = Counter(zip(ids, ids[1:]))\n    return list(min(c, key=lambda p: (-c[p], p[0])))",
+            "expected is",
+        ),
+        (
+            "def most_frequent_pair(ids):\n    counts, i = {}, 0\n    while i < len(ids) - 1:\n        pair = (ids[i], ids[i + 1])\n        counts[pair] = counts.get(pair, 0) + 1\n        i += 2 if ids[i : i + 3] == [ids[i]] * 3 else 1\n    return list(min(counts, key=lambda p: (-counts[p], p)))",
+            "expected is",
         ),
     ],
     "01-merge": [
@@ -216,6 +224,10 @@ def merge_pair(ids, pair, new):
         (
             "def merge_pair(ids, pair, new):\n    i = 0\n    while ids[i : i + 2] != pair:\n        i += 1\n    ids[i : i + 2] = [new]\n    return ids",
             "Only the first place",
+        ),
+        (
+            "def merge_pair(ids, pair, new):\n    out, i = [], 0\n    while i < len(ids):\n        if i + 2 < len(ids) and ids[i : i + 2] == pair:\n            out.append(new)\n            i += 2\n        else:\n            out.append(ids[i])\n            i += 1\n    return out",
+            "expected",
         ),
     ],
     "01-learn-merges": [
@@ -268,6 +280,10 @@ def learn_merges(text, n_merges):
     return merges
 """,
             "not 257",
+        ),
+        (
+            "def learn_merges(text, n_merges):\n    from collections import Counter\n    ids, learned = list(text.encode()), []\n    for n in range(n_merges):\n        counts = Counter(zip(ids, ids[1:]))\n        pair = min(counts, key=lambda p: (-counts[p], p))\n        out, i = [], 0\n        while i < len(ids):\n            if ids[i : i + 2] == pair:\n                out.append(256 + n)\n                i += 2\n            else:\n                out.append(ids[i])\n                i += 1\n        ids = out\n        learned.append(list(pair))\n    return learned",
+            "Nothing was merged",
         ),
     ],
     "01-encode": [

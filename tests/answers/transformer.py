@@ -184,6 +184,7 @@ def sinusoidal_positions(length, d_model):
         ),
         (_block(", is_causal=True", ""), "causal mask is missing"),
         (_block('F.gelu(y @ w["up"], approximate="tanh")', 'F.relu(y @ w["up"])'), "ReLU is not GELU"),
+        (_block('F.gelu(y @ w["up"], approximate="tanh")', 'F.gelu(y @ w["up"])'), "exact GELU"),
         (_block('F.gelu(y @ w["up"], approximate="tanh")', 'y @ w["up"]'), "Nothing is bent"),
         (_block("attend(norm(x, 1))", "attend(x)"), "without its norm"),
     ],
@@ -237,6 +238,14 @@ def sinusoidal_positions(length, d_model):
         (
             "def repaired_rms_norm(x, weight, eps):\n    return x / (x.square().mean() + eps).sqrt() * weight",
             "over everything",
+        ),
+        (
+            "def repaired_rms_norm(x, weight, eps):\n    return x / x.pow(2).mean(-1, keepdim=True).sqrt() * weight",
+            "expected is",
+        ),
+        (
+            "def repaired_rms_norm(x, weight, eps):\n    return x / (x.pow(2).mean(-1, keepdim=True).sqrt() + eps) * weight",
+            "eps stands outside the root",
         ),
     ],
 }

@@ -77,9 +77,12 @@ def fold_predictions(notebook: Any) -> None:
             asked = asked and not re.search(r"^(\*\*Finding|#{2,} )", cell.source, re.MULTILINE)
             asked = asked or "**Predict first" in cell.source
             continue
-        cell.metadata.pop("jupyter", None)
+        folds = cell.metadata.pop("jupyter", {})
+        folds.pop("outputs_hidden", None)
         if asked and cell.outputs:
-            cell.metadata["jupyter"] = {"outputs_hidden": True}
+            folds["outputs_hidden"] = True
+        if folds:
+            cell.metadata["jupyter"] = folds
 
 
 class Client(NotebookClient):

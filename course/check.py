@@ -59,11 +59,11 @@ def names_from_elsewhere(exercise: Exercise, function: Callable[..., Any]) -> li
         return []
     surroundings = getattr(function, "__globals__", {})
     before = [_cell_of(surroundings.get(exercises.find(name).entry)) for name in exercise.uses]
-    there = set(dir(builtins)) | {"__name__"}
+    there = set(dir(builtins))
     for code in (compile(PRELUDE, "", "exec"), *filter(None, before), cell):
         there |= {i.argval for i in dis.get_instructions(code) if i.opname in STORES}
     taken = (i.argval for part in _parts(cell) for i in dis.get_instructions(part) if i.opname in LOADS)
-    return sorted({name for name in taken if name in surroundings and name not in there})
+    return sorted({name for name in taken if name in surroundings and name not in there and not name.startswith("__")})
 
 
 def _cell_of(function: Any) -> CodeType | None:

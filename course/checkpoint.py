@@ -257,11 +257,13 @@ def _sweep(folder: Path, older_than: float) -> None:
 
 def _refuse_to_replace_others(folder: Path) -> None:
     """Raise FileExistsError when `folder` is a file, or holds files that no checkpoint has."""
-    if not folder.exists():
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:  # also while another program is putting its own in place
         return
-    if not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file, and a folder is to be written there; move or rename it.")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in (TENSORS, CONFIG, *HARMLESS))
+    except NotADirectoryError:
+        raise FileExistsError(f"{folder} is a file, and a folder is to be written there; move or rename it.") from None
+    others = sorted(set(names) - {TENSORS, CONFIG, *HARMLESS})
     if others:
         raise FileExistsError(
             f"{folder} holds files that are not the course's ({', '.join(others[:3])}), which would be lost; "

@@ -10,7 +10,7 @@ import builtins
 import dis
 import html
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from types import CodeType
 from typing import Any
@@ -61,26 +61,24 @@ def names_from_elsewhere(exercise: Exercise, function: Callable[..., Any]) -> li
     before = [_cell_of(surroundings.get(exercises.find(name).entry)) for name in exercise.uses]
     there = set(dir(builtins))
     for code in (compile(PRELUDE, "", "exec"), *filter(None, before), cell):
-        there |= {i.argval for i in dis.get_instructions(code) if i.opname in STORES}
-    taken = (i.argval for part in _parts(cell) for i in dis.get_instructions(part) if i.opname in LOADS)
+        there |= _names(code, STORES)
+    taken = _names(cell, LOADS)
     return sorted({name for name in taken if name in surroundings and name not in there and not name.startswith("__")})
 
 
 def _cell_of(function: Any) -> CodeType | None:
-    """The whole cell that a function was written in, compiled. None where it was not written in a cell."""
+    """The whole cell that a function was written in, compiled. None where there is none, or its names are unknown."""
     source = "".join(linecache.getlines(getattr(getattr(function, "__code__", None), "co_filename", "")))
     try:
-        return compile(source, "", "exec") if source else None
+        return compile(source, "", "exec") if source and "import *" not in source else None
     except SyntaxError:  # a magic such as %time
         return None
 
 
-def _parts(code: CodeType) -> Iterator[CodeType]:
-    """A piece of code and the functions in it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _parts(constant)
+def _names(code: CodeType, instructions: tuple[str, ...]) -> set[str]:
+    """The names that these instructions have in a piece of code, and in the functions in it."""
+    inner = (_names(part, instructions) for part in code.co_consts if isinstance(part, CodeType))
+    return {i.argval for i in dis.get_instructions(code) if i.opname in instructions}.union(*inner)
 
 
 class Feedback:

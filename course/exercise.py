@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course.plain import Raised, call
+from course.plain import Raised, call, without_numpy
 from course.runtime import generator
 
 LEVELS = ("warm-up", "medium", "hard")
@@ -181,8 +181,7 @@ def difference(expected: Any, got: Any, tolerance: float = 1e-4, place: str = ""
     Lenient where the form does not matter: a tensor of one number and a number are the same, so are tuple and list.
     """
     what = f"The result{place}"
-    if not isinstance(got, Tensor) and hasattr(got, "dtype") and hasattr(got, "tolist"):  # numpy's, as in `plain`
-        got = got.item() if getattr(got, "shape", None) == () else torch.as_tensor(got)
+    got = without_numpy(got)
     if isinstance(got, int) and got.bit_length() > 63:  # more than a float or a tensor can hold
         return "another value", f"{what} is a whole number of {got.bit_length()} bits, which is far too large."
     if isinstance(got, Tensor) and not isinstance(expected, Tensor) and got.numel() == 1 and got.dim() == 0:

@@ -68,6 +68,17 @@ def to_bytes(value: Any) -> bytes:
     return message
 
 
+def without_numpy(value: Any) -> Any:
+    """A number or a tensor for what NumPy makes; everything else, and what no tensor can hold, as it is."""
+    numpys = hasattr(value, "dtype") and hasattr(value, "tolist") and not hasattr(value, "columns")
+    if isinstance(value, Tensor) or not numpys:
+        return value
+    try:
+        return value.item() if getattr(value, "shape", None) == () else torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):  # text, objects, tables
+        return value
+
+
 def _pack(value: Any, buffers: list[bytes], depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise ValueError(f"The result is nested more than {MAX_DEPTH} deep.")
@@ -89,8 +100,8 @@ def _pack(value: Any, buffers: list[bytes], depth: int) -> Any:
         return {"list": [_pack(part, buffers, depth + 1) for part in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": [[str(key), _pack(part, buffers, depth + 1)] for key, part in value.items()]}
-    if hasattr(value, "dtype") and hasattr(value, "tolist") and not hasattr(value, "columns"):  # numpy's
-        return _pack(value.item() if getattr(value, "shape", None) == () else torch.as_tensor(value), buffers, depth)
+    if (converted := without_numpy(value)) is not value:
+        return _pack(converted, buffers, depth)
     return {"raised": ["NotPlain", f"a {type(value).__name__} cannot be judged", 0]}
 
 

@@ -22,7 +22,7 @@ import torch
 from course import exercises, progress
 from course.check import check
 from course.exercise import PRELUDE, PUBLIC_SEED, Mistake, complaint, difference, judge
-from course.plain import Raised, call
+from course.plain import Raised, call, from_bytes, to_bytes
 
 ROOT = Path(__file__).parents[1]
 ANSWERS = Path(__file__).parent / "answers"
@@ -263,6 +263,13 @@ def test_what_numpy_returns_is_judged_as_numbers():
     assert difference(torch.tensor([1.0, 2.0]), np.array([1.0, 3.0])) is not None
 
 
+def test_what_no_tensor_can_hold_is_told_apart_without_a_crash():
+    for got in (np.array(["a", "b"]), np.array([None, 1]), np.array("text")):
+        assert difference(torch.tensor([1.0, 2.0]), got) is not None
+        assert difference(3, got) is not None
+        assert from_bytes(to_bytes(got)) is not None
+
+
 def test_ids_are_whole_numbers():
     assert difference(torch.tensor([1, 2]), torch.tensor([1.0, 2.0])) is not None
     assert difference(torch.tensor([1.0, 2.0]), torch.tensor([1, 2])) is None
@@ -304,6 +311,8 @@ def test_an_answer_that_needs_another_cell_is_told_so(monkeypatch):
     assert "`lower` from another cell" in repr(feedback)
     for whole in (helper + needs, MASK, MASK + "print(causal_mask(3).sum())\n"):
         assert check(in_cells("lower = sum = tril = 1", whole, monkeypatch=monkeypatch)["causal_mask"]).passed
+    starred = "from torch import *\n" + MASK.replace("torch.ones", "ones")
+    assert check(in_cells("ones = 1", starred, monkeypatch=monkeypatch)["causal_mask"]).passed
     used_beside = MASK + "assert lower\n"  # the whole cell is run by a grader
     assert not check(in_cells(helper, used_beside, monkeypatch=monkeypatch)["causal_mask"]).passed
 

@@ -335,28 +335,26 @@ def test_a_package_without_a_build_for_this_machine_is_a_sentence(first):
     assert "has no build for Python" in said.stdout
 
 
-def test_a_disk_that_fills_up_while_installing_is_a_sentence(first):
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        ("OSError(28, 'No space left on device')", "The disk is full."),
+        (
+            "OSError('[WinError 206] The filename or extension is too long')",
+            "A path is too long for Windows: move the course to a short folder",
+        ),
+    ],
+    ids=["a full disk", "a path too long for Windows"],
+)
+def test_what_stops_the_installation_is_a_sentence(first, error, sentence):
     folder, _ = first
     (folder / ".venv" / "course-stamp.txt").unlink(missing_ok=True)
     backend = (folder / "backend.py").read_text(encoding="utf-8")
-    full = "def build_editable(*_, **__): raise OSError(28, 'No space left on device')\n"
-    (folder / "backend.py").write_text(full, encoding="utf-8")
+    (folder / "backend.py").write_text(f"def build_editable(*_, **__): raise {error}\n", encoding="utf-8")
     said = start(folder)
     (folder / "backend.py").write_text(backend, encoding="utf-8")
     assert said.returncode == 1
-    assert "The disk is full." in said.stdout
-
-
-def test_a_path_that_is_too_long_for_windows_is_a_sentence(first):
-    folder, _ = first
-    (folder / ".venv" / "course-stamp.txt").unlink(missing_ok=True)
-    backend = (folder / "backend.py").read_text(encoding="utf-8")
-    long = "def build_editable(*_, **__): raise OSError('[WinError 206] The filename or extension is too long')\n"
-    (folder / "backend.py").write_text(long, encoding="utf-8")
-    said = start(folder)
-    (folder / "backend.py").write_text(backend, encoding="utf-8")
-    assert said.returncode == 1
-    assert "A path is too long for Windows: move the course to a short folder" in said.stdout
+    assert sentence in said.stdout
 
 
 def test_a_folder_whose_name_the_output_cannot_show_is_no_hindrance(tmp_path):

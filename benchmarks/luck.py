@@ -13,9 +13,9 @@ from typing import Any
 import click
 import torch
 
-from course import exercises
-from course.exercise import PRELUDE, Exercise, judge
-from course.plain import call
+from course.practice import exercises
+from course.practice.exercise import PRELUDE, Exercise, judge
+from course.practice.plain import call
 
 ANSWERS = Path(__file__).resolve().parent.parent / "tests" / "answers"
 

@@ -32,13 +32,15 @@ import torch
 from _timing import elsewhere, interleave, machine, show
 from transformers.utils import logging
 
-from course import atlas, huggingface, recipe, runtime, store
+from course import huggingface, runtime
+from course.chain import recipe, store
 from course.chat import prompt_ids
 from course.reward import RewardModel
 from course.rl import ActorCritic, ppo
 from course.sft import pad_right
 from course.tokenizer import Tokenizer
 from course.transformer import GPT
+from course.world import atlas
 
 TARGET, WARMUP = 2.0, 2
 ROLLOUTS, NEW, GROUP, PASSES = 64, 24, 8, 2

@@ -20,7 +20,8 @@ from _timing import elsewhere, interleave, machine, quartiles, show
 from torch.profiler import ProfilerActivity, profile
 from transformers.utils import logging
 
-from course import recipe, runtime
+from course import runtime
+from course.chain import recipe
 from course.train import StepRecord, TokenBatches, train
 from course.transformer import GPT, GPTConfig
 

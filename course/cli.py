@@ -26,10 +26,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from course import __version__, atlas, checkpoint, store
+from course import __version__, checkpoint
+from course.chain import store
+from course.world import atlas
 
 if TYPE_CHECKING:  # `course status` does without torch
-    from course.talk import Talk
+    from course.chain.talk import Talk
 
 SEEDS, SEED_HELP = click.IntRange(0, 2**31 - 1), "Of the random numbers: the same seed gives the same result."
 WINDOWS = os.name == "nt"
@@ -106,7 +108,8 @@ def build(kinds: tuple[str, ...], text: Path | None, force: bool, into: Path | N
         raise click.BadParameter("the name of the file is missing.", param_hint="--text")
     paragraphs = None if text is None else atlas.text_file(text)
     checkpoint.probe(into or store.home())  # better now than after minutes of training
-    from course import recipe, runtime
+    from course import runtime
+    from course.chain import recipe
 
     runtime.set_threads()
     ordered = tuple(kind for kind in store.KINDS if not kinds or kind in kinds)
@@ -134,7 +137,7 @@ def chat(kind: str, temperature: float, seed: int) -> None:
     in, one per line. "exit", Ctrl-C or Ctrl-D (on Windows Ctrl-Z and Enter) leave.
     """
     from course import runtime
-    from course.talk import HINTS, talk_with
+    from course.chain.talk import HINTS, talk_with
 
     runtime.set_threads()
     interactive = sys.stdin is not None and sys.stdin.isatty()
@@ -217,7 +220,7 @@ def _kept() -> str:
 @debug_option
 def progress(reset: bool) -> None:
     """Show the exercises: attempted, passed, minutes, and what to do next."""
-    from course import progress as notes
+    from course.practice import progress as notes
 
     if reset:
         aside = notes.reset()

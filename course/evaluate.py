@@ -1,6 +1,7 @@
 """What is measured of a model: how well it predicts, what it knows, how it behaves, which of two is preferred.
 
-In the atlas world every answer can be judged exactly (`course.atlas.judge`), so each stage of the chain has numbers.
+In the atlas world every answer can be judged exactly (`course.world.atlas.judge`), so each stage of the chain has
+numbers.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from course.atlas import Country, Question, judge
 from course.chat import answer
 from course.generate import GREEDY, Sampling, generate
 from course.tokenizer import Tokenizer
 from course.transformer import GPT
+from course.world.atlas import Country, Question, judge
 
 
 def unigram_entropy(tokens: Tensor | Sequence[int]) -> float:

@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 
-from course import atlas, phrases
-from course.atlas import Annotator, judge, question
+from course.world import atlas, phrases
+from course.world.atlas import Annotator, judge, question
 
 COUNTRIES = {country.code: country for country in atlas.countries()}
 # Known to every atlas on paper; typed here so that the packages are not their own witness.

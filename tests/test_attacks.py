@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 import torch
 
-from course import exercises
-from course.exercise import PRELUDE, PUBLIC_SEED
 from course.grading import grade as grading
 from course.grading.grade import Job, judge_job
 from course.grading.sandbox import Sandbox, best_level
-from course.plain import MAX_BYTES, Raised, from_bytes, to_bytes
+from course.practice import exercises
+from course.practice.exercise import PRELUDE, PUBLIC_SEED
+from course.practice.plain import MAX_BYTES, Raised, from_bytes, to_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="answers are judged on Linux only")
 SECRET = b"known to the teacher alone, 32 by"
@@ -98,7 +98,7 @@ def causal_mask(T): return torch.zeros(T, T, dtype=torch.bool)
 """,
     "the messages forged by replacing what packs them": """
 import sys, json
-plain = sys.modules["course.plain"]
+plain = sys.modules["course.practice.plain"]
 forged = json.dumps({"value": {"status": "passed", "points": 999}}).encode()
 for module in list(sys.modules.values()):
     if getattr(module, "to_bytes", None) is plain.to_bytes:
@@ -374,7 +374,14 @@ def test_the_wall_is_what_stops_them():
 def test_an_answer_cannot_reach_the_hidden_cases_of_another_exercise(sandbox):
     source = "import sys\ndef f(): return sorted(name for name in sys.modules if name.startswith('course'))"
     (names,) = sandbox.run([PRELUDE, source], "f", [{}], 2.0).results
-    assert names == ["course", "course.grading", "course.grading.seccomp", "course.grading.worker", "course.plain"]
+    assert names == [
+        "course",
+        "course.grading",
+        "course.grading.seccomp",
+        "course.grading.worker",
+        "course.practice",
+        "course.practice.plain",
+    ]
 
 
 def framed(header: bytes, numbers: bytes = b"") -> bytes:

@@ -19,11 +19,13 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from course import atlas, checkpoint, cli, recipe, store
+from course import checkpoint, cli
+from course.chain import recipe, store
+from course.chain.talk import Continuation, talk_with
 from course.reward import RewardModel, score
-from course.talk import Continuation, talk_with
 from course.tokenizer import Tokenizer
 from course.transformer import GPT, GPTConfig
+from course.world import atlas
 
 ROOT = Path(__file__).parent.parent
 POSIX = os.name == "posix"

@@ -22,30 +22,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
-from course import (
-    chat,
-    check,
-    checkpoint,
-    evaluate,
-    exercise,
-    huggingface,
-    plain,
-    recipe,
-    reward,
-    rl,
-    runtime,
-    sft,
-    store,
-)
+from course import chat, checkpoint, evaluate, huggingface, reward, rl, runtime, sft
 from course.attention import KVCache, MultiHeadAttention, attention, causal_mask, rotary_angles, rotate
+from course.chain import recipe, store
 from course.decode import Decoder
 from course.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course.generate import GREEDY, Sampling, draw, generate, next_token_distribution, stream
+from course.practice import check, exercise, plain
 from course.tokenizer import Tokenizer
 from course.train import TokenBatches, TrainConfig, evaluate_loss, next_token_loss, train
 from course.transformer import GPT, GPTConfig
 
 COURSE = Path(__file__).parent.parent / "course"
+ROOMS = ("world", "chain", "practice", "show")
 BYTES = Tokenizer([])
 SMALL = GPTConfig(vocab_size=260, context_length=48, n_layer=2, n_head=2, d_model=16)
 CONFIGS = [
@@ -414,20 +403,22 @@ def uses_torch(path: Path) -> bool:
 
 
 # These only ask torch for its version, or show what others computed; the notebooks run them on a GPU.
+TAUGHT_AND_ROOMS = [*COURSE.glob("*.py"), *(path for room in ROOMS for path in COURSE.glob(f"{room}/*.py"))]
 ON_TOP = {"cli", "plots", "widgets", "quiz"}
 
 
 def test_every_module_that_uses_torch_has_a_check() -> None:
-    modules = {path.stem for path in COURSE.glob("*.py") if uses_torch(path)}
-    forgotten = modules - set(SHAPES) - set(REAL) - ON_TOP
+    modules = {path.stem: path for path in TAUGHT_AND_ROOMS if uses_torch(path)}
+    forgotten = set(modules) - set(SHAPES) - set(REAL) - ON_TOP
     assert not forgotten, f"write a check for {sorted(forgotten)}, and name it in SHAPES or REAL"
     for module in [*SHAPES, *REAL]:
-        importlib.import_module(f"course.{module}")
+        place = modules[module].relative_to(COURSE.parent).with_suffix("")
+        importlib.import_module(".".join(place.parts))
 
 
 def test_no_module_names_a_gpu_of_its_own_accord() -> None:
     """Only `runtime` may: everybody else is told where to work, or looks where the weights are."""
-    for path in COURSE.glob("*.py"):
+    for path in TAUGHT_AND_ROOMS:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
         calls = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from course import atlas, evaluate
+from course import evaluate
 from course.evaluate import (
     Preference,
     accuracy,
@@ -23,6 +23,7 @@ from course.evaluate import (
 from course.generate import Sampling, generate
 from course.tokenizer import Tokenizer
 from course.transformer import GPT, GPTConfig
+from course.world import atlas
 
 BYTES = Tokenizer([])
 JAPAN, FRANCE = (next(c for c in atlas.countries() if c.name == name) for name in ("Japan", "France"))

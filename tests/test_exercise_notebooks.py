@@ -15,8 +15,8 @@ from typing import Any
 import nbformat
 import pytest
 
-from course import exercises
-from course.exercise import PRELUDE
+from course.practice import exercises
+from course.practice.exercise import PRELUDE
 
 ROOT = Path(__file__).parent.parent
 NAMES = tuple(exercises.TOPICS)

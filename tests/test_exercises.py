@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 import torch
 
-from course import exercises, progress
-from course.check import check
-from course.exercise import PRELUDE, PUBLIC_SEED, Mistake, complaint, difference, judge
-from course.plain import Raised, call, from_bytes, to_bytes
+from course.practice import exercises, progress
+from course.practice.check import check
+from course.practice.exercise import PRELUDE, PUBLIC_SEED, Mistake, complaint, difference, judge
+from course.practice.plain import Raised, call, from_bytes, to_bytes
 
 ROOT = Path(__file__).parents[1]
 ANSWERS = Path(__file__).parent / "answers"

@@ -18,11 +18,11 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from course import exercises, progress
 from course.cli import main
 from course.grading import extract, grade, report
 from course.grading.grade import Result, read_log
 from course.grading.sandbox import Sandbox, SandboxError, bubblewrap
+from course.practice import exercises, progress
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="answers are judged on Linux only")
 ROOT = Path(__file__).parent.parent

@@ -20,8 +20,8 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Text
 from PIL import Image
 
-from course import plots
-from course.plots import Picture
+from course.show import plots
+from course.show.plots import Picture
 
 NOWHERE = "\U000f0000"  # a private character that no font draws
 TOKENS = ["The", "·capital", "·of", "·Japan"]
@@ -204,7 +204,7 @@ def test_a_failure_while_painting_leaves_no_style_behind():
 
 def test_pictures_need_neither_torch_nor_pyplot():
     program = (
-        "import sys; from course import plots; plots.chain('base').png; "
+        "import sys; from course.show import plots; plots.chain('base').png; "
         "print([name for name in ('torch', 'matplotlib.pyplot', 'tkinter') if name in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

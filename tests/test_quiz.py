@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course.quiz import LETTERS, Question, Quiz
+from course.practice.quiz import LETTERS, Question, Quiz
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 WRONG = {"To save time.": "A division costs time.", "To sum to <1>.": "The softmax does that."}

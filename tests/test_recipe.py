@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from course import atlas, evaluate, recipe, store
-from course.recipe import AssistantRecipe, BaseRecipe, Recipe, RewardRecipe, SFTRecipe, TokenizerRecipe, build
+from course import evaluate
+from course.chain import recipe, store
+from course.chain.recipe import AssistantRecipe, BaseRecipe, Recipe, RewardRecipe, SFTRecipe, TokenizerRecipe, build
 from course.rl import PPOConfig
 from course.train import TrainConfig
 from course.transformer import GPTConfig
+from course.world import atlas
 
 
 def short(steps: int, **how: Any) -> TrainConfig:

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from course import checkpoint, store
+from course import checkpoint
+from course.chain import store
 from course.reward import RewardModel
 from course.tokenizer import Tokenizer
 from course.transformer import GPT, GPTConfig
@@ -87,7 +88,7 @@ def test_home_is_what_the_variable_says_else_the_users_folder_for_data(monkeypat
 
 
 def test_shipped_artifacts_lie_in_the_package():
-    assert store.shipped_home() == Path(store.__file__).parent / "shipped"
+    assert store.shipped_home() == Path(store.__file__).parents[1] / "shipped"
 
 
 def test_each_kind_trains_in_a_folder_of_its_own(tmp_path):

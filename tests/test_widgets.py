@@ -15,9 +15,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from course import atlas, widgets
+from course.show import widgets
+from course.show.widgets import Html
 from course.tokenizer import Tokenizer
-from course.widgets import Html
+from course.world import atlas
 
 ROOT = Path(__file__).parent.parent
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -348,7 +349,8 @@ def test_an_empty_answer_is_said_to_be_empty():
 
 def test_knobs_and_quizzes_load_neither_torch_nor_matplotlib():
     program = """import sys, json
-from course import quiz, widgets
+from course.practice import quiz
+from course.show import widgets
 print(json.dumps([name for name in ("torch", "matplotlib") if name in sys.modules]))"""
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert json.loads(said) == []

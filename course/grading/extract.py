@@ -10,30 +10,14 @@ import json
 import os
 import stat
 import unicodedata
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from course import exercises
+from course.grading.submission import Submission
+from course.practice import exercises
 
 MAX_FILE = 20_000_000  # bytes
 MAX_SOURCE = 50_000  # characters of an answer
-
-
-@dataclass
-class Submission:
-    """A learner's file. answers: exercise id -> source. error: why the file could not be used. remarks: what is odd."""
-
-    learner: str
-    file: str
-    answers: dict[str, str] = field(default_factory=dict)
-    error: str = ""
-    remarks: list[str] = field(default_factory=list)
-
-    @property
-    def notebooks(self) -> list[str]:
-        """The notebooks whose answers are in the file."""
-        return [name for name in exercises.TOPICS if any(e.id in self.answers for e in exercises.of(name))]
 
 
 def learner_of(relative: Path) -> str:

@@ -22,11 +22,12 @@ from typing import Any
 
 import torch
 
-from course import exercises
-from course.exercise import PRELUDE, judge
-from course.grading.extract import Submission, submissions
+from course.grading.extract import submissions
 from course.grading.sandbox import LEVELS, Sandbox, SandboxError, best_level
-from course.progress import append
+from course.grading.submission import Submission
+from course.practice import exercises
+from course.practice.exercise import PRELUDE, judge
+from course.practice.progress import append
 
 LIBRARY = Path(__file__).parents[1]
 BATCH = 50  # jobs that travel together

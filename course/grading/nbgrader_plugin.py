@@ -18,9 +18,10 @@ from nbformat.v4 import new_output
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Unicode
 
-from course import exercises
-from course.grading.extract import Submission, take_answers
+from course.grading.extract import take_answers
 from course.grading.grade import jobs_of, judge_job, secret_of
+from course.grading.submission import Submission
+from course.practice import exercises
 
 CHECK = "-check"  # the id of a check cell is that of its exercise with this behind it
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from course import exercises
-from course.exercise import Exercise
-from course.grading.extract import Submission
 from course.grading.grade import Result
+from course.grading.submission import Submission
+from course.practice import exercises
+from course.practice.exercise import Exercise
 
 SIGNS = {"passed": "✓", "failed": "✗", "raised": "✗", "not attempted": "○"}
 STYLE = """

@@ -23,11 +23,14 @@ from typing import Any
 
 import course
 from course.grading import seccomp
-from course.plain import MAX_BYTES, Raised, from_bytes, to_bytes
+from course.practice.plain import MAX_BYTES, Raised, from_bytes, to_bytes
 
 LEVELS = ("bubblewrap", "process")  # the strongest first
 START_LIMIT = 120.0  # seconds for importing torch on a slow machine
-INSIDE = ("__init__.py", "plain.py", "grading/__init__.py", "grading/seccomp.py", "grading/worker.py")
+INSIDE = (
+    "__init__.py", "practice/__init__.py", "practice/plain.py",
+    "grading/__init__.py", "grading/seccomp.py", "grading/worker.py",
+)  # fmt: skip
 # A temporary folder is named, though it cannot be written: torch asks for one while it is imported.
 START = (
     "import sys, tempfile; tempfile.tempdir = '/tmp'; sys.path.insert(0, {!r}); "

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from course.grading import seccomp
-from course.plain import Raised, call, from_bytes, raised, to_bytes
+from course.practice.plain import Raised, call, from_bytes, raised, to_bytes
 
 CONTROL = 0  # the socket to the grader stands where the standard input was
 MEMORY = 1 << 30  # bytes an answer may take beyond what the warm process has

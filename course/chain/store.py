@@ -124,7 +124,7 @@ def home() -> Path:
 
 def shipped_home() -> Path:
     """The folder of the artifacts that came with the course."""
-    return Path(__file__).parent / "shipped"
+    return Path(__file__).parents[1] / "shipped"
 
 
 def partial(kind: str, where: Path | None = None) -> Path:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from course import transformer
 from course.attention import attention, causal_mask
-from course.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake
 from course.transformer import GPT, GPTConfig
 
 EPS = 1e-5

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course import exercises, progress
-from course.exercise import PRELUDE, PUBLIC_SEED, Exercise, Verdict, difference, judge
-from course.plain import Raised, call
+from course.practice import exercises, progress
+from course.practice.exercise import PRELUDE, PUBLIC_SEED, Exercise, Verdict, difference, judge
+from course.practice.plain import Raised, call
 
 GREEN, RED, GREY = "#009E73", "#D55E00", "#666666"  # as in `plots`; told apart by their signs, too
 SIGNS = {"passed": ("✓", GREEN), "failed": ("✗", RED), "raised": ("✗", RED), "not attempted": ("○", GREY)}

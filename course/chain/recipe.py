@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from course import atlas, checkpoint, evaluate, store
+from course import checkpoint, evaluate
+from course.chain import store
 from course.chat import prompt_ids
 from course.generate import Sampling
 from course.reward import Ranking, RankingBatches, RewardModel, agreement, ranking_loss, score
@@ -31,6 +32,7 @@ from course.sft import SFTBatches, examples
 from course.tokenizer import Tokenizer
 from course.train import StepRecord, TokenBatches, TrainConfig, evaluate_loss, train
 from course.transformer import GPT, GPTConfig
+from course.world import atlas
 
 HELD_OUT_SEED = 1_000_003  # added to a seed: texts and draws for measuring only
 

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course.plain import Raised, call, without_numpy
+from course.practice.plain import Raised, call, without_numpy
 from course.runtime import generator
 
 LEVELS = ("warm-up", "medium", "hard")

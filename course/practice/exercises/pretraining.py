@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course import evaluate
-from course.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake
 from course.train import TrainConfig
 from course.train import learning_rate_at as library_rate
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from course import rl
-from course.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake
 
 
 def episodes(chance: torch.Generator) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake
 from course.sft import Example, SFTBatches, pad_right
 from course.train import IGNORE
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course import reward
-from course.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake
 
 
 def ranking_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from course import store
+from course.chain import store
 from course.chat import Conversation, Message
 from course.generate import Sampling
 from course.reward import RewardModel, score

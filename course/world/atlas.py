@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from course import phrases
+from course.world import phrases
 
 RELATIONS = ("capital", "language", "currency")  # what people ask about
 KINDS = (("article", 0.45), ("story", 0.15), ("dialogue", 0.4))  # the mixture of documents, by number

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
-from course.exercise import Exercise
+from course.practice.exercise import Exercise
 
 TOPICS = {  # notebook -> module
     "01_tokens": "tokens",
@@ -22,7 +22,7 @@ TOPICS = {  # notebook -> module
 @cache
 def of(notebook: str) -> tuple[Exercise, ...]:
     """The exercises of a notebook such as "02_attention", in their order."""
-    exercises: tuple[Exercise, ...] = import_module(f"course.exercises.{TOPICS[notebook]}").EXERCISES
+    exercises: tuple[Exercise, ...] = import_module(f"course.practice.exercises.{TOPICS[notebook]}").EXERCISES
     return exercises
 
 

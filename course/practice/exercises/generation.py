@@ -11,7 +11,7 @@ from torch import Tensor
 
 from course import attention as library_of_attention
 from course import generate as library
-from course.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake
 
 CPU = torch.device("cpu")
 

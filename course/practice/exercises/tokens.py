@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from course.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake
 from course.tokenizer import BYTES, Tokenizer, merge
 
 WORDS = ("the", "cat", "sat", "on", "mat", "東京", "日本", "was", "that", "then", "café", "です")

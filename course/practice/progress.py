@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from course import exercises, store
-from course.exercise import Exercise, Verdict
+from course.chain import store
+from course.practice import exercises
+from course.practice.exercise import Exercise, Verdict
 
 PAUSE = 15 * 60  # seconds; after a longer pause between two checks the clock has not run on
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from course import attention as library
-from course.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake
 
 
 def mask_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:

@@ -298,7 +298,7 @@ class Chat:
 
     def ask(self, question: str) -> None:
         """Ask, and show the answer as it is generated; when it cannot be asked, a sentence that says why."""
-        from course.chat import unfamiliar  # with torch, which `import course.widgets` does without
+        from course.chat import unfamiliar  # with torch, which `import course.show.widgets` does without
 
         self.said.append((question, ""))
         answer = ""

@@ -1,0 +1,1 @@
+"""What one notebook makes and the next one takes: kept on the disk, made by one command, talked to."""

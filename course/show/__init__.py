@@ -1,0 +1,1 @@
+"""Pictures and knobs: no mathematics of their own."""

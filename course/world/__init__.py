@@ -1,0 +1,1 @@
+"""The small true world that the models live in: facts, and the words that tell them."""

@@ -212,7 +212,7 @@ if POSIX:
 
     def test_ctrl_c_ends_a_real_build_with_a_sentence():
         code = (
-            "import time; from course import cli, recipe\n"
+            "import time; from course import cli; from course.chain import recipe\n"
             "def train(*_, **__): print('training', flush=True); time.sleep(60)\n"
             "recipe.build = train; cli.main(['build'])"
         )

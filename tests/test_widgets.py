@@ -134,7 +134,7 @@ def test_knobs_say_what_they_are_where_there_is_no_kernel(displayed):
 
 
 def test_in_a_notebook_the_picture_is_an_ordinary_output_and_nothing_is_shown_twice(tmp_path):
-    code = """from course import plots, widgets
+    code = """from course.show import plots, widgets
 def bar(x):
     return plots.bars({"a": [x]}, ["b"], f"x is {x}", y="y", alt=f"a bar of {x}")
 widgets.explore(bar, x=(1, 9, 1, 4))"""

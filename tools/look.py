@@ -2,7 +2,7 @@
 
 Each notebook is opened in a headless Chromium, as committed; with `--run` its cells are run first. The
 pictures land in `build/look`, one per screenful. Errors in the browser's console are printed. It needs
-playwright (`pip install playwright`) and a Chromium on the search path (else `playwright install chromium`).
+playwright (requirements-grading.lock) and a Chromium on the search path (else `playwright install chromium`).
 """
 
 from __future__ import annotations

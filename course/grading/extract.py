@@ -10,14 +10,38 @@ import json
 import os
 import stat
 import unicodedata
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from course.grading.submission import Submission
+from course.grading.text import clean
 from course.practice import exercises
 
 MAX_FILE = 20_000_000  # bytes
 MAX_SOURCE = 50_000  # characters of an answer
+NO_ANSWERS = "No answer cell was found: the cells' ids are missing. Was it made from an exercise notebook?"
+
+
+@dataclass
+class Found:
+    """What a notebook holds: exercise id -> source, sentences on what is odd, and why it could not be read, or ""."""
+
+    answers: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+def read_notebook(raw: bytes) -> Found:
+    """The answers in a notebook's file. Never raises, whatever the bytes are."""
+    submission = Submission("", "")
+    try:
+        take_answers(submission, _cells_of(raw))
+    except ValueError as error:
+        return Found(error=str(error))
+    if not submission.answers:
+        return Found(remarks=submission.remarks, error=NO_ANSWERS)
+    return Found(submission.answers, submission.remarks)
 
 
 def learner_of(relative: Path) -> str:
@@ -64,9 +88,7 @@ def read(path: Path, folder: Path) -> Submission:
         return submission
     take_answers(submission, cells)
     if not submission.answers:
-        submission.error = (
-            "No answer cell was found: the cells' ids are missing. Was it made from an exercise notebook?"
-        )
+        submission.error = NO_ANSWERS
     return submission
 
 
@@ -88,6 +110,15 @@ def _cells(path: Path, folder: Path) -> list[Any]:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     with open(descriptor, "rb") as file:
         raw = file.read(MAX_FILE + 1)
+    return _cells_of(raw)
+
+
+def _cells_of(raw: bytes) -> list[Any]:
+    """The cells in a notebook's bytes. Raises ValueError with a sentence for whatever is no notebook of ours."""
+    if len(raw) > MAX_FILE:
+        raise ValueError(f"It has {len(raw) / 1e6:.0f} MB; {MAX_FILE / 1e6:.0f} are allowed. Clear the outputs.")
+    if not raw:
+        raise ValueError("It is empty.")
     try:
         notebook = json.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -99,12 +130,12 @@ def _cells(path: Path, folder: Path) -> list[Any]:
     if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
         raise ValueError("It is not a notebook: it has no list of cells. (Notebooks of format 3: save them anew.)")
     if notebook.get("nbformat") != 4:
-        raise ValueError(f"It is a notebook of format {str(notebook.get('nbformat'))[:20]}; save it as format 4.")
+        raise ValueError(f"It is a notebook of format {clean(str(notebook.get('nbformat')), 20)}; save it as format 4.")
     metadata = notebook.get("metadata")
     language = metadata.get("kernelspec") if isinstance(metadata, dict) else None
     language = language.get("language") if isinstance(language, dict) else None
     if isinstance(language, str) and language.lower() != "python":
-        raise ValueError(f"It is written in {language[:20]}; the answers must be Python.")
+        raise ValueError(f"It is written in {clean(language, 20)}; the answers must be Python.")
     return list(notebook["cells"])
 
 

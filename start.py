@@ -179,6 +179,33 @@ def pip_install(python, *arguments):
     stop(f"pip could not install the packages, for the reason above. {AGAIN}")
 
 
+def settle_lab(folder):
+    """JupyterLab asks the internet for nothing, its keys leave knobs alone, and nbgrader's buttons are hidden."""
+    share = folder / "share" / "jupyter" / "lab"
+    settings = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+    keys = own_keys(share / "schemas" / "@jupyterlab" / "notebook-extension" / "tracker.json")
+    settings["@jupyterlab/shortcuts-extension:shortcuts"] = {"shortcuts": keys}
+    # Grading, which the tests install, brings teachers' buttons. A teacher turns them on: jupyter labextension enable.
+    page = {"disabledExtensions": {"@jupyter/nbgrader": True}}
+    page_config = folder / "etc" / "jupyter" / "labconfig" / "page_config.json"
+    for path, content in ((share / "settings" / "overrides.json", settings), (page_config, page)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def own_keys(schema):
+    """JupyterLab's keys of the command mode (A adds a cell, D D deletes one), but not while an output has the focus.
+
+    A slider or a menu in an output has the focus while somebody types at it; as delivered, the same keys act on cells.
+    """
+    if not schema.exists():
+        return []
+    shortcuts = json.loads(schema.read_text(encoding="utf-8")).get("jupyter.lab.shortcuts", [])
+    found = [s for s in shortcuts if "jp-mod-commandMode" in s["selector"] and s["selector"].endswith(" :focus")]
+    changed = [dict(s, selector=s["selector"] + ":not(.jp-OutputArea *)") for s in found]
+    return [dict(s, disabled=True) for s in found] + changed
+
+
 def ready():
     """The environment's Python, after installing what is missing or stale. The stamp is written last."""
     folder = environment()
@@ -192,10 +219,7 @@ def ready():
     python = python_of(folder)
     pip_install(python, "-r", "requirements.lock")
     pip_install(python, "--no-deps", "--no-build-isolation", "--quiet", "-e", ".")
-    settings = folder / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
-    settings.parent.mkdir(parents=True, exist_ok=True)
-    quiet = {"fetchNews": "false", "checkForUpdates": False}  # JupyterLab asks the internet for nothing
-    settings.write_text(json.dumps({"@jupyterlab/apputils-extension:notification": quiet}), encoding="utf-8")
+    settle_lab(folder)
     stamp.write_text(wanted, encoding="utf-8")
     print("The environment is ready.", flush=True)
     return python

@@ -34,10 +34,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-sync",
 ]
-SETTINGS = {
-    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
-    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},  # else far cells are not drawn
-}
+SETTINGS = Path(sys.prefix) / "share" / "jupyter" / "lab" / "settings" / "overrides.json"  # as start.py writes them
+WHOLE = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}  # else far cells are not drawn
 IDLE = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 DONE = """() => {
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent);
@@ -46,21 +44,29 @@ DONE = """() => {
 }"""
 
 
+def browser_here() -> str | None:
+    """The path of a Chromium on this machine; None: playwright's own, if it has one."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 @contextmanager
-def jupyterlab() -> Iterator[str]:
-    """A JupyterLab of its own, with fresh settings; gives its address with "{}" for the file."""
+def jupyterlab(root: Path = ROOT, dark: bool = False) -> Iterator[str]:
+    """A JupyterLab of its own, with the course's settings; gives its address with "{}" for the file."""
+    settings = json.loads(SETTINGS.read_text(encoding="utf-8")) | WHOLE
+    if dark:
+        settings["@jupyterlab/apputils-extension:themes"] = {"theme": "JupyterLab Dark"}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="look-") as folder:
-        (Path(folder) / "overrides.json").write_text(json.dumps(SETTINGS))
+        (Path(folder) / "overrides.json").write_text(json.dumps(settings))
         own = {f"JUPYTER_{name}_DIR": f"{folder}/{name.lower()}" for name in ("CONFIG", "DATA", "RUNTIME")}
         own |= {f"JUPYTERLAB_{name}_DIR": f"{folder}/{name.lower()}" for name in ("SETTINGS", "WORKSPACES")}
         own |= {"IPYTHONDIR": f"{folder}/ipython", "COURSE_HOME": f"{folder}/artifacts"}
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
         command += [f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
-        command += [f"--ServerApp.root_dir={ROOT}", f"--LabApp.app_settings_dir={folder}"]
+        command += [f"--ServerApp.root_dir={root}", f"--LabApp.app_settings_dir={folder}"]
         log = Path(folder) / "log"
         with log.open("w") as file:
             server = subprocess.Popen(
@@ -112,10 +118,8 @@ def main() -> int:
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
     chosen = [path for path in paths if not asked.names or path.name.startswith(tuple(asked.names))]
     asked.into.mkdir(parents=True, exist_ok=True)
-    if asked.dark:
-        SETTINGS["@jupyterlab/apputils-extension:themes"] = {"theme": "JupyterLab Dark"}
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)  # None: playwright's own
-    with jupyterlab() as address, sync_playwright() as playwright:
+    program = browser_here()
+    with jupyterlab(dark=asked.dark) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         for path in chosen:
             page = browser.new_page(viewport={"width": asked.width, "height": asked.height})

@@ -12,6 +12,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -44,11 +45,17 @@ class SandboxError(RuntimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended. results: one per case. ended: "returned", "timeout", "killed" or "unreadable"."""
+    """How a job ended. results: one per case. seconds: by the clock; cpu: of the processor's time.
+
+    ended: "returned", "timeout", "killed" or "unreadable"; or "broken", when the machine failed and not the answer
+    (the sandbox died, hung up or did not start; no memory was left). "broken" says nothing about the answer and is
+    never a verdict. A time-out with little `cpu` may be the machine's doing, too: then the answer was not let run.
+    """
 
     results: list[Any]
     ended: str
     seconds: float
+    cpu: float = 0.0
 
 
 def bubblewrap() -> str | None:
@@ -177,28 +184,40 @@ class Sandbox:
 
     def run(self, sources: list[str], entry: str, cases: list[dict[str, Any]], seconds: float = 5.0) -> Outcome:
         """Run sources, the last of which defines `entry`, and call it for every case; `seconds` for all together."""
-        message = to_bytes({"sources": sources, "entry": entry, "cases": cases})
-        started = time.perf_counter()
-        for attempt in range(2):
+        started, reason = time.perf_counter(), ""
+        try:
+            message = to_bytes({"sources": sources, "entry": entry, "cases": cases})
+        except ValueError as error:  # megabytes of source
+            return self._without(cases, "unreadable", "Unreadable", str(error), started)
+        for _ in range(2):  # a sandbox that died while nothing was judged costs nobody anything
             try:
+                if self.process is None:
+                    self.start()
                 received, status = self._exchange(message, seconds)
                 break
-            except OSError:  # the worker itself is gone: nothing that an answer can do, but memory may run out
-                self.start()
-                if attempt:
-                    return Outcome([Raised("SandboxError")] * len(cases), "killed", time.perf_counter() - started)
-        took = time.perf_counter() - started
+            except (OSError, ValueError, SandboxError) as error:
+                reason = str(error)
+                self.close()
+        else:
+            return self._without(cases, "broken", "Broken", reason, started)
         if not status["in_time"]:
-            return Outcome([Raised("Timeout", f"longer than {seconds:g} s")] * len(cases), "timeout", took)
+            return self._without(cases, "timeout", "Timeout", f"longer than {seconds:g} s", started, status["cpu"])
+        if status["signal"] == signal.SIGKILL:  # no answer can send it: the system had no memory left, or a person did
+            return self._without(cases, "broken", "Broken", "the system ended the process", started, status["cpu"])
         if status["signal"]:
-            return Outcome([Raised("Killed", f"signal {status['signal']}")] * len(cases), "killed", took)
+            return self._without(cases, "killed", "Killed", f"signal {status['signal']}", started, status["cpu"])
         try:
             results = from_bytes(received)
             if not isinstance(results, list) or len(results) != len(cases):
                 raise ValueError("it holds another number of results")
         except ValueError as error:
-            return Outcome([Raised("Unreadable", str(error))] * len(cases), "unreadable", took)
-        return Outcome(results, "returned", took)
+            return self._without(cases, "unreadable", "Unreadable", str(error), started, status["cpu"])
+        return Outcome(results, "returned", time.perf_counter() - started, status["cpu"])
+
+    @staticmethod
+    def _without(cases: list[Any], ended: str, kind: str, message: str, started: float, cpu: float = 0.0) -> Outcome:
+        """The outcome of a job without results."""
+        return Outcome([Raised(kind, message)] * len(cases), ended, time.perf_counter() - started, cpu)
 
     def _exchange(self, message: bytes, seconds: float) -> tuple[bytes, dict[str, Any]]:
         """Send a job, and receive what the answer returns and how its process ended."""
@@ -214,9 +233,9 @@ class Sandbox:
             except OSError:
                 pass  # the child died before it had read its job; its status says why
             received = bytearray()
-            while len(received) <= MAX_BYTES and time.monotonic() < deadline:
+            while len(received) <= MAX_BYTES:
                 if not select.select([ours], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                    break
+                    raise OSError("the worker did not end the answer in time")
                 try:
                     part = ours.recv(1 << 20)
                 except OSError:

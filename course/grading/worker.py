@@ -67,8 +67,9 @@ def watch(pid: int, limit: float) -> dict[str, Any]:
         os.kill(pid, signal.SIGKILL)
     os.close(descriptor)
     _, status, usage = os.wait4(pid, 0)
-    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    return {"in_time": in_time and number != signal.SIGXCPU, "signal": number, "cpu": usage.ru_utime + usage.ru_stime}
+    number, cpu = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0, usage.ru_utime + usage.ru_stime
+    in_time = in_time and number != signal.SIGXCPU and not (number == signal.SIGKILL and cpu >= limit)
+    return {"in_time": in_time, "signal": number, "cpu": cpu}
 
 
 def answer(descriptor: int, limit: float, prepared: tuple[ctypes.CDLL, Any] | None) -> None:

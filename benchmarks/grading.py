@@ -22,7 +22,7 @@ import click
 import nbformat
 from _timing import machine
 
-from course.grading import grade
+from course.grading import extract, grade, jobs
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = "02_attention"
@@ -51,14 +51,14 @@ def cold_rate(submitted: Path, out: Path, workers: int) -> float:
 def warm_rate(submitted: Path, workers: int) -> float:
     """Submissions per second of warm judges: the same files, judged by a pool that has judged before."""
     secret = b"a secret of the benchmark"
-    jobs = [job for one in grade.submissions(submitted) for job in grade.jobs_of(one)]
-    batches = [jobs[i : i + grade.BATCH] for i in range(0, len(jobs), grade.BATCH)]
+    asked = [job for one in extract.submissions(submitted) for job in grade.jobs_of(one)]
+    batches = [asked[i : i + grade.BATCH] for i in range(0, len(asked), grade.BATCH)]
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        list(pool.map(grade.judge_batch, batches[:workers], [secret] * workers, ["bubblewrap"] * workers))
+        list(pool.map(jobs.judge_batch, batches[:workers], [secret] * workers, ["bubblewrap"] * workers))
         started = time.perf_counter()
-        found = list(pool.map(grade.judge_batch, batches, [secret] * len(batches), ["bubblewrap"] * len(batches)))
+        found = list(pool.map(jobs.judge_batch, batches, [secret] * len(batches), ["bubblewrap"] * len(batches)))
         seconds = time.perf_counter() - started
-    assert all(verdict["status"] == "passed" for batch in found for verdict in batch)
+    assert all(verdict.status == "passed" for batch in found for verdict in batch)
     return len(list(submitted.iterdir())) / seconds
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import torch
 
-from course.grading import grade as grading
-from course.grading.grade import Job, judge_job
+from course.grading import jobs as grading
+from course.grading.jobs import Job, judge_job
 from course.grading.sandbox import Sandbox, best_level
 from course.practice import exercises
 from course.practice.exercise import PRELUDE, PUBLIC_SEED
@@ -306,7 +306,7 @@ def children(pid: int) -> list[int]:
 def honest_answer_passes(sandbox: Sandbox) -> None:
     """The next learner's right answer is judged right, in its own time; nothing is left running or lying about."""
     started = time.perf_counter()
-    assert judge_job(Job("02-causal-mask", (HONEST,)), SECRET, "bubblewrap")["status"] == "passed"
+    assert judge_job(Job("02-causal-mask", (HONEST,)), SECRET, "bubblewrap").status == "passed"
     assert time.perf_counter() - started < 2.0
     assert sandbox.process is not None and sandbox.process.poll() is None
     assert len(children(sandbox.process.pid)) == 2, "bubblewrap's own first process, and the warm worker"
@@ -323,7 +323,7 @@ def test_there_are_enough_attacks():
 @pytest.mark.parametrize("attack", GAIN)
 def test_nothing_is_gained_by(attack, sandbox):
     verdict = judge_job(Job("02-causal-mask", (GAIN[attack],)), SECRET, "bubblewrap")
-    assert verdict["status"] != "passed" and verdict["points"] == 0, verdict
+    assert verdict.status != "passed" and verdict.points == 0, verdict
     honest_answer_passes(sandbox)
 
 

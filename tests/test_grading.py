@@ -19,8 +19,8 @@ import pytest
 from click.testing import CliRunner
 
 from course.cli import main
-from course.grading import extract, grade, report
-from course.grading.grade import Result, read_log
+from course.grading import extract, grade, jobs, report, secret
+from course.grading.log import Result, read_log
 from course.grading.sandbox import Sandbox, SandboxError, bubblewrap
 from course.practice import exercises, progress
 
@@ -257,8 +257,8 @@ def test_after_a_change_in_the_library_everything_is_judged_anew(place, tmp_path
     places = [library / "attention.py", library / "exercises" / "attention.py"]
     for source in places:
         source.write_text("x = 1\n")
-    monkeypatch.setattr(grade, "LIBRARY", library)
-    measure = grade.grader_version.__wrapped__  # without its memory
+    monkeypatch.setattr(jobs, "LIBRARY", library)
+    measure = jobs.grader_version.__wrapped__  # without its memory
     versions = [measure()]
     for source in places:
         source.write_text("x = 2\n")
@@ -307,14 +307,14 @@ def test_killed_in_the_middle_and_started_again(place):
 def test_the_secret_is_kept_to_the_teacher_and_decides_the_cases(place, tmp_path):
     _, out = place
     out.mkdir()
-    secret = grade.secret_of(out)
-    assert grade.secret_of(out) == secret and len(secret) == 32
+    key = secret.secret_of(out)
+    assert secret.secret_of(out) == key and len(key) == 32
     assert (out / "secret.key").stat().st_mode & 0o077 == 0
-    assert grade.seed_of(secret, "02-attention") != grade.seed_of(b"another", "02-attention")
-    assert grade.seed_of(secret, "02-attention") != grade.seed_of(secret, "02-multi-head")
+    assert secret.seed_of(key, "02-attention") != secret.seed_of(b"another", "02-attention")
+    assert secret.seed_of(key, "02-attention") != secret.seed_of(key, "02-multi-head")
     (out / "secret.key").write_bytes(b"short")
     with pytest.raises(ValueError, match="16 or more"):
-        grade.secret_of(out)
+        secret.secret_of(out)
 
 
 def test_without_the_strongest_sandbox_grading_is_refused(place, monkeypatch):
@@ -331,11 +331,11 @@ def test_without_the_strongest_sandbox_grading_is_refused(place, monkeypatch):
 
 def test_the_weaker_sandbox_judges_too_and_is_named(monkeypatch):
     source = "def causal_mask(T):\n    return torch.ones(T, T, dtype=torch.bool).tril()"
-    monkeypatch.setattr(grade, "_sandboxes", {})
-    verdict = grade.judge_job(grade.Job("02-causal-mask", (source,)), b"a secret of sixteen", "process")
-    for sandbox in grade._sandboxes.values():
+    monkeypatch.setattr(jobs, "_sandboxes", {})
+    verdict = jobs.judge_job(jobs.Job("02-causal-mask", (source,)), b"a secret of sixteen", "process")
+    for sandbox in jobs._sandboxes.values():
         sandbox.close()
-    assert verdict["status"] == "passed"
+    assert verdict.status == "passed"
 
 
 def test_a_sandbox_that_has_broken_down_costs_nobody_a_point():

@@ -19,7 +19,9 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Unicode
 
 from course.grading.extract import take_answers
-from course.grading.grade import jobs_of, judge_job, secret_of
+from course.grading.grade import jobs_of
+from course.grading.jobs import Judgement, judge_job
+from course.grading.secret import secret_of
 from course.grading.submission import Submission
 from course.practice import exercises
 
@@ -45,11 +47,9 @@ class CourseJudge(NbGraderPreprocessor):  # type: ignore[misc]
             exercise = exercises.everything().get(name.removesuffix(CHECK))
             if cell.cell_type != "code" or exercise is None or not name.endswith(CHECK):
                 continue
-            verdict = verdicts.get(exercise.id, {"status": "not attempted", "category": ""})
-            text = f"{exercise.title}: {verdict['status']}" + (
-                f" ({verdict['category']})" if verdict["category"] else ""
-            )
-            if verdict["status"] == "passed":
+            verdict = verdicts.get(exercise.id, Judgement("not attempted"))
+            text = f"{exercise.title}: {verdict.status}" + (f" ({verdict.category})" if verdict.category else "")
+            if verdict.status == "passed":
                 cell.outputs = [new_output("stream", name="stdout", text=text)]
             else:
                 cell.outputs = [new_output("error", ename="NotPassed", evalue=text, traceback=[text])]

@@ -14,29 +14,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
+from course import loop
 from course.generate import Sampling, generate
+from course.optimizer import adamw, set_rate
 from course.reward import RewardModel
-from course.runtime import generator, keep_memory
+from course.runtime import generator
 from course.sft import pad_right
-from course.train import (
-    PRECISIONS,
-    Batches,
-    TrainConfig,
-    load_state,
-    make_optimizer,
-    next_token_loss,
-    precision_for,
-    save_state,
-    weights_fingerprint,
-)
+from course.train import PRECISIONS, Batches, next_token_loss, precision_for
 from course.transformer import GPT
 
 
@@ -267,6 +258,10 @@ class IterationRecord:
     answers: list[list[int]]
     replayed: bool = False
 
+    def summary(self) -> str:
+        """For the bar."""
+        return f"reward {self.reward:.2f}, KL {self.kl:.2f}"
+
 
 def ppo(
     actor_critic: ActorCritic,
@@ -290,102 +285,82 @@ def ppo(
     """
     device = actor_critic.value_head.weight.device
     dtype = precision_for(device, config.precision)
-    adamw = TrainConfig(learning_rate=config.learning_rate, weight_decay=0.0, betas=(0.9, 0.95))
-    optimizer = make_optimizer(actor_critic, adamw)
-    keep_memory()
+    autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+    weights = [weight for weight in actor_critic.parameters() if weight.requires_grad]
+    optimizer = adamw(weights, config.learning_rate, weight_decay=0.0)
+
+    def iteration(number: int) -> IterationRecord:
+        started = time.perf_counter()
+        set_rate(optimizer, config.learning_rate * (1 - config.anneal * number / config.iterations))
+        chance = generator(config.seed * 1_000_003 + number)
+        asked = torch.randint(len(prompts), (config.rollouts,), generator=chance).tolist()
+        questions = [prompts[i] for i in asked]
+        tried = rollout(
+            actor_critic.policy, questions, end_token, config.max_new_tokens, config.temperature, chance
+        )  # fmt: skip
+        tokens, mask = tried.tokens, tried.mask
+        with torch.no_grad(), autocast:
+            old_log_probs, old_values = actor_critic(tokens, mask, config.temperature)
+            reference_log_probs = token_log_probs(
+                reference.head, reference.hidden(tokens), tokens, mask, config.temperature
+            )
+            score = reward_model(tokens, tried.lengths) - config.unfinished_penalty * ~tried.finished
+        rewards = token_rewards(score, old_log_probs, reference_log_probs, mask, config.kl_coefficient)
+        advantages, returns = gae(rewards, old_values, mask, config.gamma, config.lam)
+        advantages = whiten(advantages, mask)
+        sums = torch.zeros(3)
+        step = number * config.epochs * config.minibatches
+        for _ in range(config.epochs):
+            order = torch.randperm(config.rollouts, generator=chance).to(device)
+            for rows in order.chunk(config.minibatches):
+                part = mask[rows]
+                with autocast:
+                    log_probs, values = actor_critic(tokens[rows], part, config.temperature)
+                policy_part = ppo_policy_loss(log_probs, old_log_probs[rows], advantages[rows], part, config.clip)
+                value_part = value_loss(values, old_values[rows], returns[rows], part, config.clip)
+                loss = policy_part + config.value_coefficient * value_part
+                if pretraining is not None:
+                    inputs, targets = (t.to(device) for t in pretraining[step])
+                    with autocast:
+                        remembered = next_token_loss(actor_critic.policy, inputs, targets)
+                    loss = loss + config.pretraining_coefficient * remembered
+                if not loss.isfinite():
+                    raise FloatingPointError(
+                        f"The loss became {loss.item()} in iteration {number}. Look at the rewards (now "
+                        f"{score.mean().item():.3g} on average), or try a third of the learning rate."
+                    )
+                loss.backward()
+                step += 1
+                nn.utils.clip_grad_norm_(actor_critic.parameters(), config.max_grad_norm)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                with torch.no_grad():
+                    moved = ((log_probs - old_log_probs[rows]).exp() - 1).abs() > config.clip
+                    sums += torch.stack((policy_part, value_part, masked_mean(moved, part))).cpu()
+        policy_mean, value_mean, clipped = (sums / (config.epochs * config.minibatches)).tolist()
+        return IterationRecord(
+            iteration=number,
+            reward=score.mean().item(),
+            kl=(old_log_probs - reference_log_probs).sum(dim=1).mean().item(),  # both are 0 outside the answers
+            entropy=-masked_mean(old_log_probs, mask).item(),
+            length=mask.sum(dim=1).float().mean().item(),
+            policy_loss=policy_mean,
+            value_loss=value_mean,
+            clip_fraction=clipped,
+            seconds=time.perf_counter() - started,
+            prompts=asked,
+            answers=tried.answers,
+        )
+
     identity = {
-        "records": [field.name for field in fields(IterationRecord)],
         "config": asdict(config),
         "precision": str(dtype),
         "prompts": [list(prompt) for prompt in prompts],
         "end_token": end_token,
         "pretraining": getattr(pretraining, "fingerprint", str(pretraining is not None)),
-        "start": weights_fingerprint(actor_critic, reference, reward_model),
+        "start": loop.weights_fingerprint(actor_critic, reference, reward_model),
     }
-    history: list[IterationRecord] = []
-    if checkpoint is not None:
-        old = load_state(checkpoint, actor_critic, optimizer, identity)
-        history = [IterationRecord(**{**record, "replayed": True}) for record in old]
-    yield from history
-    optimizer.zero_grad(set_to_none=True)
-    saved = time.monotonic()
-    text = progress if isinstance(progress, str) else "PPO"
-    with tqdm(
-        total=config.iterations, initial=len(history), desc=text, disable=not progress, leave=False, mininterval=1
-    ) as bar:
-        for iteration in range(len(history), config.iterations):
-            started = time.perf_counter()
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * (1 - config.anneal * iteration / config.iterations)
-            chance = generator(config.seed * 1_000_003 + iteration)
-            asked = torch.randint(len(prompts), (config.rollouts,), generator=chance).tolist()
-            tried = rollout(
-                actor_critic.policy,
-                [prompts[i] for i in asked],
-                end_token,
-                config.max_new_tokens,
-                config.temperature,
-                chance,
-            )
-            tokens, mask = tried.tokens, tried.mask
-            autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
-            with torch.no_grad(), autocast:
-                old_log_probs, old_values = actor_critic(tokens, mask, config.temperature)
-                reference_log_probs = token_log_probs(
-                    reference.head, reference.hidden(tokens), tokens, mask, config.temperature
-                )
-                score = reward_model(tokens, tried.lengths) - config.unfinished_penalty * ~tried.finished
-            rewards = token_rewards(score, old_log_probs, reference_log_probs, mask, config.kl_coefficient)
-            advantages, returns = gae(rewards, old_values, mask, config.gamma, config.lam)
-            advantages = whiten(advantages, mask)
-            sums = torch.zeros(3)
-            step = iteration * config.epochs * config.minibatches
-            for _ in range(config.epochs):
-                order = torch.randperm(config.rollouts, generator=chance).to(device)
-                for rows in order.chunk(config.minibatches):
-                    part = mask[rows]
-                    with autocast:
-                        log_probs, values = actor_critic(tokens[rows], part, config.temperature)
-                    policy_part = ppo_policy_loss(log_probs, old_log_probs[rows], advantages[rows], part, config.clip)
-                    value_part = value_loss(values, old_values[rows], returns[rows], part, config.clip)
-                    loss = policy_part + config.value_coefficient * value_part
-                    if pretraining is not None:
-                        inputs, targets = (t.to(device) for t in pretraining[step])
-                        with autocast:
-                            remembered = next_token_loss(actor_critic.policy, inputs, targets)
-                        loss = loss + config.pretraining_coefficient * remembered
-                    if not loss.isfinite():
-                        raise FloatingPointError(
-                            f"The loss became {loss.item()} in iteration {iteration}. Look at the rewards (now "
-                            f"{score.mean().item():.3g} on average), or try a third of the learning rate."
-                        )
-                    loss.backward()
-                    step += 1
-                    nn.utils.clip_grad_norm_(actor_critic.parameters(), config.max_grad_norm)
-                    optimizer.step()
-                    optimizer.zero_grad(set_to_none=True)
-                    with torch.no_grad():
-                        moved = ((log_probs - old_log_probs[rows]).exp() - 1).abs() > config.clip
-                        sums += torch.stack((policy_part, value_part, masked_mean(moved, part))).cpu()
-            policy_mean, value_mean, clipped = (sums / (config.epochs * config.minibatches)).tolist()
-            record = IterationRecord(
-                iteration=iteration,
-                reward=score.mean().item(),
-                kl=(old_log_probs - reference_log_probs).sum(dim=1).mean().item(),  # both are 0 outside the answers
-                entropy=-masked_mean(old_log_probs, mask).item(),
-                length=mask.sum(dim=1).float().mean().item(),
-                policy_loss=policy_mean,
-                value_loss=value_mean,
-                clip_fraction=clipped,
-                seconds=time.perf_counter() - started,
-                prompts=asked,
-                answers=tried.answers,
-            )
-            history.append(record)
-            bar.set_postfix_str(f"reward {record.reward:.2f}, KL {record.kl:.2f}", refresh=False)
-            bar.update()
-            last = iteration == config.iterations - 1
-            if checkpoint is not None and (last or time.monotonic() - saved > save_seconds):
-                save_state(checkpoint, actor_critic, optimizer, identity, history)
-                saved = time.monotonic()
-            yield record
+    yield from loop.run(
+        iteration, config.iterations, IterationRecord, actor_critic, optimizer, identity,
+        checkpoint=checkpoint, save_seconds=save_seconds, progress="PPO" if progress is True else progress,
+    )  # fmt: skip

@@ -7,25 +7,25 @@ share it; it saves its state as it goes, and after an interruption goes on to th
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from course import checkpoint as checkpoints
-from course.runtime import generator, keep_memory, mixed_precision, synchronize
+from course import loop
+from course.optimizer import adamw, muon, set_rate
+from course.runtime import generator, mixed_precision, synchronize
 
 IGNORE = -100  # a target that does not count, as in torch
 PRECISIONS = ("auto", "float32", "bfloat16")
+OPTIMIZERS = ("adamw", "muon")
 
 
 class Batches(Protocol):
@@ -70,6 +70,7 @@ class TrainConfig:
 
     accumulate: batches per step, for large batches in little memory. clip: the longest gradient allowed.
     precision: "auto" (see `runtime.mixed_precision`), "float32" or "bfloat16".
+    optimizer: "adamw" or "muon" (see `course.optimizer`); with Muon the matrices of the blocks have `matrix_rate`.
     Raises ValueError when a number makes no sense.
     """
 
@@ -82,13 +83,16 @@ class TrainConfig:
     clip: float = 1.0
     accumulate: int = 1
     precision: str = "auto"
+    optimizer: str = "adamw"
+    matrix_rate: float = 0.02
 
     def __post_init__(self) -> None:
         for name, lowest in (("steps", 1), ("accumulate", 1), ("warmup", 0)):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < lowest:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be a whole number from {lowest} up.")
-        if not self.learning_rate > 0 or not self.clip > 0:
-            raise ValueError(f"learning_rate={self.learning_rate} and clip={self.clip} must be above 0.")
+        for name in ("learning_rate", "matrix_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be above 0.")
         if not 0 <= self.final_fraction <= 1 or not self.weight_decay >= 0:
             raise ValueError(
                 f"final_fraction={self.final_fraction} must lie between 0 and 1, and weight_decay={self.weight_decay} "
@@ -96,6 +100,8 @@ class TrainConfig:
             )
         if self.precision not in PRECISIONS:
             raise ValueError(f'precision="{self.precision}" is unknown; choose one of {", ".join(PRECISIONS)}.')
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f'optimizer="{self.optimizer}" is unknown; choose one of {", ".join(OPTIMIZERS)}.')
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,10 @@ class StepRecord:
     grad_norm: float
     tokens_per_second: float
     replayed: bool = False
+
+    def summary(self) -> str:
+        """For the bar."""
+        return f"loss {self.loss:.3f}, {self.tokens_per_second:,.0f} tokens/s"
 
 
 def next_token_loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -128,14 +138,12 @@ def learning_rate_at(step: int, config: TrainConfig) -> float:
     return lowest + (config.learning_rate - lowest) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW (arXiv:1711.05101): weight decay on matrices; none on biases, norms and other vectors."""
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser that the config names, for all weights that are to be trained."""
+    if config.optimizer == "muon":
+        return muon(model, config.learning_rate, config.matrix_rate, config.weight_decay, config.betas)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    groups = [
-        {"params": [w for w in weights if w.dim() > 1], "weight_decay": config.weight_decay},
-        {"params": [w for w in weights if w.dim() <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
+    return adamw(weights, config.learning_rate, config.weight_decay, config.betas)
 
 
 def precision_for(device: torch.device, precision: str) -> torch.dtype:
@@ -163,106 +171,43 @@ def train(
     device = next(model.parameters()).device
     dtype = precision_for(device, config.precision)
     optimizer = make_optimizer(model, config)
-    keep_memory()
+
+    def step(number: int) -> StepRecord:
+        started = time.perf_counter()
+        rate = learning_rate_at(number, config)
+        set_rate(optimizer, rate)
+        total, n_tokens = 0.0, 0
+        places = range(number * config.accumulate, (number + 1) * config.accumulate)
+        parts = [tuple(t.to(device) for t in batches[place]) for place in places]
+        counted = [(batch[-1] != IGNORE).sum() for batch in parts]  # a part weighs as much as it has targets
+        for batch, n in zip(parts, counted, strict=True):
+            with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+                value = loss(model, *batch) * (n / sum(counted))
+            value.backward()
+            total += value.item()
+            n_tokens += batch[0].numel()
+        if not math.isfinite(total):
+            raise FloatingPointError(
+                f"The loss became {total} at step {number}. A learning rate of {config.learning_rate} may be too "
+                "high; try a third of it, or a longer warm-up."
+            )
+        norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        synchronize(device)
+        speed = n_tokens / (time.perf_counter() - started)
+        return StepRecord(number, total, rate, norm.item(), speed)
+
     identity = {
-        "records": [field.name for field in fields(StepRecord)],
         "config": asdict(config),
         "precision": str(dtype),
         "data": getattr(batches, "fingerprint", ""),
-        "start": weights_fingerprint(model),
+        "start": loop.weights_fingerprint(model),
     }
-    history: list[StepRecord] = []
-    if checkpoint is not None:
-        old = load_state(checkpoint, model, optimizer, identity)
-        history = [StepRecord(**{**record, "replayed": True}) for record in old]
-    yield from history
-    optimizer.zero_grad(set_to_none=True)  # whatever was left by an interrupted step, or by trying things out
-    saved = time.monotonic()
-    text = progress if isinstance(progress, str) else "training"
-    with tqdm(
-        total=config.steps, initial=len(history), desc=text, disable=not progress, leave=False, mininterval=1
-    ) as bar:
-        for step in range(len(history), config.steps):
-            started = time.perf_counter()
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate_at(step, config)
-            total, n_tokens = 0.0, 0
-            places = range(step * config.accumulate, (step + 1) * config.accumulate)
-            parts = [tuple(t.to(device) for t in batches[place]) for place in places]
-            counted = [(batch[-1] != IGNORE).sum() for batch in parts]  # a part weighs as much as it has targets
-            for batch, n in zip(parts, counted, strict=True):
-                with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-                    value = loss(model, *batch) * (n / sum(counted))
-                value.backward()
-                total += value.item()
-                n_tokens += batch[0].numel()
-            if not math.isfinite(total):
-                raise FloatingPointError(
-                    f"The loss became {total} at step {step}. A learning rate of {config.learning_rate} may be too "
-                    "high; try a third of it, or a longer warm-up."
-                )
-            norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            synchronize(device)
-            speed = n_tokens / (time.perf_counter() - started)
-            history.append(StepRecord(step, total, learning_rate_at(step, config), norm.item(), speed))
-            bar.set_postfix_str(f"loss {total:.3f}, {speed:,.0f} tokens/s", refresh=False)
-            bar.update()
-            last = step == config.steps - 1
-            if checkpoint is not None and (last or time.monotonic() - saved > save_seconds):
-                save_state(checkpoint, model, optimizer, identity, history)
-                saved = time.monotonic()
-            yield history[-1]
-
-
-def weights_fingerprint(*models: nn.Module) -> str:
-    """Changes when any weight or buffer does, so that an interrupted training is not resumed from another beginning."""
-    checksum = 0
-    for model in models:
-        for numbers in (*model.parameters(), *model.buffers()):  # buffers: a reward's unit is one
-            raw = numbers.detach().cpu().contiguous().reshape(-1).view(torch.uint8)  # NumPy has no bfloat16
-            checksum = zlib.crc32(raw.numpy().tobytes(), checksum)
-    return f"{checksum:08x}"
-
-
-def save_state(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any], history: Sequence[Any]
-) -> None:
-    """Weights, AdamW's two averages per weight, and the records (dataclasses): all that going on needs."""
-    tensors = {f"model.{name}": weight.detach() for name, weight in model.named_parameters()}
-    for name, weight in model.named_parameters():
-        for key, value in optimizer.state.get(weight, {}).items():
-            tensors[f"{key}.{name}"] = value
-    records = [asdict(record) for record in history]
-    checkpoints.save(folder, tensors, {"kind": "training", **identity, "history": records})
-
-
-def load_state(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """Put the saved state back and return the records; [] if there is none. With other settings, say so: []."""
-    if not checkpoints.exists(folder):
-        return []
-    try:
-        tensors, saved = checkpoints.load(folder, expect="training")
-    except (ValueError, FileNotFoundError) as error:
-        tqdm.write(f"The unfinished training in {folder} cannot be used; starting from step 0. ({error})")
-        return []
-    names = dict(model.named_parameters())
-    shapes = {name: tuple(weight.shape) for name, weight in names.items()}
-    same = all(saved.get(key) == json.loads(json.dumps(value)) for key, value in identity.items())
-    if not same or shapes != {n[6:]: tuple(t.shape) for n, t in tensors.items() if n.startswith("model.")}:
-        tqdm.write(f"The unfinished training in {folder} had other settings or data; starting from step 0.")
-        return []
-    with torch.no_grad():
-        for name, weight in names.items():
-            weight.copy_(tensors[f"model.{name}"])
-            if f"step.{name}" in tensors:  # AdamW counts steps on the CPU unless it is fused
-                optimizer.state[weight] = {
-                    key: tensors[f"{key}.{name}"].to(weight.device) for key in ("step", "exp_avg", "exp_avg_sq")
-                }
-    return saved["history"]
+    yield from loop.run(
+        step, config.steps, StepRecord, model, optimizer, identity,
+        checkpoint=checkpoint, save_seconds=save_seconds, progress=progress,
+    )  # fmt: skip
 
 
 @torch.no_grad()

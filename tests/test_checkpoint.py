@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from course import checkpoint
-from course.train import TokenBatches, TrainConfig, train, weights_fingerprint
+from course.loop import weights_fingerprint
+from course.train import TokenBatches, TrainConfig, train
 from course.transformer import GPT, GPTConfig
 
 ROOT = Path(__file__).parent.parent

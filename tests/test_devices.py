@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
-from course import chat, checkpoint, evaluate, huggingface, reward, rl, runtime, sft
+from course import chat, checkpoint, evaluate, huggingface, loop, optimizer, reward, rl, runtime, sft
 from course.attention import KVCache, MultiHeadAttention, attention, causal_mask, rotary_angles, rotate
 from course.chain import recipe, store
 from course.decode import Decoder
@@ -30,7 +30,7 @@ from course.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course.generate import GREEDY, Sampling, draw, generate, next_token_distribution, stream
 from course.practice import check, exercise, plain
 from course.tokenizer import Tokenizer
-from course.train import TokenBatches, TrainConfig, evaluate_loss, next_token_loss, train
+from course.train import OPTIMIZERS, TokenBatches, TrainConfig, evaluate_loss, next_token_loss, train
 from course.transformer import GPT, GPTConfig
 
 COURSE = Path(__file__).parent.parent / "course"
@@ -132,6 +132,12 @@ def shapes_train(place: str) -> None:
     learns(place, next_token_loss(model, ids(place, 3, 12), ids(place, 3, 12)), model)
 
 
+def shapes_optimizer(place: str) -> None:
+    tall, wide = torch.randn(12, 8, device=place), torch.randn(8, 12, device=place)
+    assert optimizer.orthogonalise(tall).device.type == place
+    assert [x.shape for x in optimizer.orthogonalise_all([tall, wide])] == [(12, 8), (8, 12)]
+
+
 def shapes_huggingface(place: str) -> None:
     for config in CONFIGS[:2]:
         model = moved(place, GPT, config)
@@ -169,6 +175,7 @@ SHAPES: dict[str, Callable[[str], None]] = {
     "decode": shapes_decode,
     "generate": shapes_generate,
     "train": shapes_train,
+    "optimizer": shapes_optimizer,
     "huggingface": shapes_huggingface,
     "reward": shapes_reward,
     "rl": shapes_rl,
@@ -235,16 +242,48 @@ def real_generate(device: torch.device, tmp_path: Path) -> None:
 
 def real_train(device: torch.device, tmp_path: Path) -> None:
     data = TokenBatches(torch.arange(200) % 50, 4, 12)
-    config = TrainConfig(steps=6, learning_rate=1e-2, warmup=1, accumulate=2)
+    for name in OPTIMIZERS:
+        config = TrainConfig(steps=6, learning_rate=1e-2, warmup=1, accumulate=2, optimizer=name)
+        model, again = model_on(device), model_on(device)
+        state = tmp_path / name
+        records = list(train(model, data, config, checkpoint=state, save_seconds=0.0, progress=False))
+        assert records[-1].loss < records[0].loss
+        resumed = list(train(again, data, config, checkpoint=state, progress=False))
+        assert all(record.replayed for record in resumed)
+        for one, other in zip(model.parameters(), again.parameters(), strict=True):
+            assert torch.equal(one, other) and one.device.type == device.type
+        assert evaluate_loss(model, data, 2) < records[0].loss
+
+
+def real_loop(device: torch.device, tmp_path: Path) -> None:
     model = model_on(device)
-    records = list(train(model, data, config, checkpoint=tmp_path / "state", save_seconds=0.0, progress=False))
-    assert records[-1].loss < records[0].loss
-    again = model_on(device)
-    resumed = list(train(again, data, config, checkpoint=tmp_path / "state", progress=False))
-    assert all(record.replayed for record in resumed)
+    state = optimizer.adamw(model.parameters(), 1e-3, 0.0)
+    model(ids(device, 2, 9)).sum().backward()
+    state.step()
+    loop.save_state(tmp_path / "state", model, state, {}, [])
+    again = model_on(device, seed=1)
+    loaded = optimizer.adamw(again.parameters(), 1e-3, 0.0)
+    loop.load_state(tmp_path / "state", again, loaded, {})
+    assert loop.weights_fingerprint(again) == loop.weights_fingerprint(model)
     for one, other in zip(model.parameters(), again.parameters(), strict=True):
-        assert torch.equal(one, other) and one.device.type == device.type
-    assert evaluate_loss(model, data, 2) < records[0].loss
+        assert other.device.type == device.type
+        assert torch.equal(state.state[one]["exp_avg"], loaded.state[other]["exp_avg"])
+
+
+def real_optimizer(device: torch.device, tmp_path: Path) -> None:
+    """Of all precisions the device's own: bfloat16 has 8 bits, and five rounds add their rounding up."""
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(shape, generator=generator) for shape in ((12, 8), (8, 12), (8, 8))]
+    results = []
+    for place, precision in ((torch.device("cpu"), torch.float32), (device, None)):
+        there = [nn.Parameter(weight.to(place, copy=True)) for weight in weights]
+        muon = optimizer.Muon(there, weight_decay=0.0, precision=precision)
+        for weight, number in zip(there, weights, strict=True):
+            weight.grad = number.sin().to(place)
+        muon.step()
+        results.append([(w.detach().cpu() - old) for w, old in zip(there, weights, strict=True)])
+    for one, other in zip(*results, strict=True):
+        assert (one - other).norm() < 0.05 * one.norm()
 
 
 def real_chat(device: torch.device, tmp_path: Path) -> None:
@@ -342,6 +381,8 @@ REAL: dict[str, Callable[[torch.device, Path], None]] = {
     "runtime": real_runtime,
     "transformer": real_transformer,
     "generate": real_generate,
+    "loop": real_loop,
+    "optimizer": real_optimizer,
     "train": real_train,
     "chat": real_chat,
     "sft": real_sft,

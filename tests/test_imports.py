@@ -15,8 +15,8 @@ import pytest
 COURSE = Path(__file__).parent.parent / "course"
 LEVELS = {  # a module imports from its own line or from those above it, never in a circle
     0: ("runtime", "world.phrases", "world.atlas", "tokenizer", "checkpoint"),
-    1: ("attention", "transformer", "encoder_decoder", "decode", "huggingface"),
-    2: ("train", "generate", "chat"),
+    1: ("attention", "transformer", "encoder_decoder", "decode", "huggingface", "optimizer"),
+    2: ("loop", "train", "generate", "chat"),
     3: ("sft", "reward", "rl", "evaluate"),
     4: ("chain.store", "chain.recipe", "chain.talk"),
     5: (

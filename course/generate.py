@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from course.decode import Decoder
+from course.runtime import adapt_threads
 from course.transformer import GPT
 
 
@@ -142,6 +143,7 @@ def _steps(
     exact = torch.autocast(device.type, enabled=False) if mixed else nullcontext()  # the decoder's buffers have a dtype
     chosen = tokens[:, 0]  # (rows,): the newest token of each row, once there is one
     for end in range(longest, limit):
+        adapt_threads()
         if decoder is not None:  # one new token per row: the fast path
             with exact:
                 logits = decoder.step(chosen)  # (rows, V)

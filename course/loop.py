@@ -20,7 +20,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from course import checkpoint as checkpoints
-from course.runtime import keep_memory
+from course.runtime import adapt_threads, keep_memory
 
 
 class Record(Protocol):
@@ -73,6 +73,7 @@ def run(
         mininterval=1,
     ) as bar:
         for number in range(len(history), steps):
+            adapt_threads()
             history.append(step(number))
             bar.set_postfix_str(history[-1].summary(), refresh=False)
             bar.update()

@@ -10,12 +10,17 @@ import ctypes
 import os
 import platform
 import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 import torch
 
+from course.cores import Cores, threads_for, usable
+
 TORCHS_THREADS = torch.get_num_threads()  # what torch itself takes, before anybody sets another number
+LOOK = 0.25  # seconds between two looks at what other programs do: shorter ones are inexact
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -43,9 +48,11 @@ def pick_device(name: str | None = None) -> torch.device:
 
 
 def set_threads(n: int | None = None) -> int:
-    """Let torch use `n` processor threads (default: COURSE_THREADS, else OMP_NUM_THREADS, else all cores).
+    """Let torch use `n` processor threads (default: COURSE_THREADS, else OMP_NUM_THREADS, else all free cores).
 
-    On a Mac torch's own number is the default: it leaves out the cores that are slow to save power.
+    Without any number, `adapt_threads` makes way for other programs as long as they compute: results then are the same
+    within rounding, since sums are divided otherwise. With a number they are the same bit for bit.
+    On a Mac torch's own number is the most: it leaves out the cores that are slow to save power.
 
     Returns the number set. Two torch programs that both claim all cores slow each other many times over.
     Raises ValueError when the number is not a positive whole number.
@@ -53,11 +60,9 @@ def set_threads(n: int | None = None) -> int:
     asked: Any = n
     if asked is None:  # OpenMP's variable may hold a number for each nested level: the first counts
         asked = os.environ.get("COURSE_THREADS") or os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if asked == "":
-        usable = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
-        asked = len(usable(0)) if usable else os.cpu_count() or 1
-        if sys.platform == "darwin":
-            asked = TORCHS_THREADS
+    free = asked == ""
+    if free:
+        asked = TORCHS_THREADS if sys.platform == "darwin" else len(usable())
     try:
         threads = int(str(asked))
     except ValueError:
@@ -66,7 +71,39 @@ def set_threads(n: int | None = None) -> int:
     if not 1 <= threads <= most:
         raise ValueError(f"{asked!r} threads cannot be used; give a whole number from 1 to {most}.")
     torch.set_num_threads(threads)
+    global _following  # as torch's number of threads, it belongs to the process
+    _following = None
+    if free and threads > 1:
+        with suppress(ImportError, OSError):  # some systems do not tell what others do
+            _following = Following(Cores(), threads, threads)
     return threads
+
+
+@dataclass
+class Following:
+    """What `adapt_threads` goes by: the most threads, and how many it has set."""
+
+    cores: Cores
+    most: int
+    present: int
+
+
+_following: Following | None = None
+
+
+def adapt_threads() -> None:
+    """Go on with as many threads as other programs leave cores free, if `set_threads` was left to choose.
+
+    To be called between two steps, however short: it costs nothing until there is something new to measure. Whoever
+    has set torch's number of threads otherwise since then is left alone.
+    """
+    following = _following
+    if following is None or following.cores.seconds < LOOK or torch.get_num_threads() != following.present:
+        return
+    spare = len(following.cores.places) - following.most  # the slow ones of a Mac: enough for other programs
+    taken = max(0.0, following.cores.taken() - spare)
+    following.present = threads_for(taken, following.present, following.most)
+    torch.set_num_threads(following.present)
 
 
 def keep_memory() -> None:

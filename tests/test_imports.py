@@ -14,7 +14,7 @@ import pytest
 
 COURSE = Path(__file__).parent.parent / "course"
 LEVELS = {  # a module imports from its own line or from those above it, never in a circle
-    0: ("runtime", "world.phrases", "world.atlas", "tokenizer", "checkpoint"),
+    0: ("cores", "runtime", "world.phrases", "world.atlas", "tokenizer", "checkpoint"),
     1: ("attention", "transformer", "encoder_decoder", "decode", "huggingface", "optimizer"),
     2: ("loop", "train", "generate", "chat"),
     3: ("sft", "reward", "rl", "evaluate"),

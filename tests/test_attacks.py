@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -232,6 +233,23 @@ HARM = {
     "the collector's work multiplied": "class Undead:\n        def __del__(self):\n            while True: pass\n    Undead()",
     "a computation that does not listen": "10 ** 10 ** 8",
     "a regular expression without end": "import re; re.match('(a+)+$', 'a' * 60 + 'b')",
+    "the wire closed, and living on": "import os\n    os.close(3)\n    while True: pass",
+    "the wire closed, and asleep": "import os, time\n    os.close(3); time.sleep(600)",
+    "the worker killed by the wire's signals": "import fcntl, os, signal\n    for owner in (os.getppid(), -os.getppid(), 0):\n        for number, value in ((8, owner), (10, signal.SIGKILL), (4, os.O_ASYNC | os.O_NONBLOCK)):\n            try: fcntl.fcntl(3, number, value)\n            except OSError: pass\n    os.write(3, b'x')",
+    "the worker killed by the wire's signals, another way": "import ctypes, os\n    c = ctypes.CDLL(None)\n    for request in (0x5452, 0x8901, 0x8902):\n        c.ioctl(3, request, ctypes.byref(ctypes.c_int(os.getppid())))\n    os.write(3, b'x')",
+    "the worker's turn on the processor": "import ctypes, os\n    c = ctypes.CDLL(None)\n    for pid in (os.getppid(), 1):\n        c.sched_setscheduler(pid, 5, ctypes.byref(ctypes.c_int(0))); c.setpriority(0, pid, 19); c.sched_setaffinity(pid, 8, b'\\1' + bytes(7))",
+    "the worker as the first to die": "import os\n    for pid in (os.getppid(), 1, 'self'):\n        for name in ('oom_score_adj', 'autogroup', 'timerslack_ns', 'sched', 'coredump_filter', 'comm', 'clear_refs'):\n            try: open(f'/proc/{pid}/{name}', 'w').write('1000')\n            except OSError: pass",
+    "the worker's limits lowered": "import resource\n    for pid in (1, __import__('os').getppid()):\n        try: resource.prlimit(pid, resource.RLIMIT_CPU, (1, 1))\n        except OSError: pass",
+    "threads without number": "import threading, time\n    threading.stack_size(32768)\n    try:\n        while True: threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n    except RuntimeError: pass",
+    "threads that all spin": "import threading\n    def spin():\n        while True: pass\n    for _ in range(20): threading.Thread(target=spin, daemon=True).start()\n    spin()",
+    "memory that is shared": "import mmap\n    x = [mmap.mmap(-1, 10 ** 9) for _ in range(20)]\n    [m.write(b'x' * 10 ** 9) for m in x]",
+    "the machine's settings": "import os\n    for name in ('kernel/core_pattern', 'kernel/hostname', 'vm/drop_caches', 'vm/overcommit_memory', 'kernel/pid_max'):\n        for place in ('/proc/sys/', '/proc/self/root/proc/sys/'):\n            try: open(place + name, 'w').write('1')\n            except OSError: pass",
+    "the end of a result that never comes": "class Endless(list):\n        def __iter__(self):\n            while True: yield 1\n    return Endless([1])",
+    "an end that never ends": "import atexit, threading\n    def spin():\n        while True: pass\n    atexit.register(spin); threading._register_atexit(spin); raise SystemExit",
+    "a death that is put off": "import signal\n    signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n    while True: pass",
+    "the processor's time used up under a handler": "import signal\n    signal.signal(signal.SIGXCPU, lambda *a: None)\n    while True: pass",
+    "a wrong number from the other table of calls": "import ctypes\n    ctypes.CDLL(None).syscall(0x40000000 + 39)",
+    "a stop": "import os, signal\n    for stop in (lambda: os.kill(0, signal.SIGSTOP), lambda: signal.raise_signal(signal.SIGSTOP), lambda: os.killpg(0, 9)):\n        try: stop()\n        except OSError: pass",
 }  # fmt: skip
 
 READS = {
@@ -271,6 +289,99 @@ import gc
         if ctypes.get_errno() != errno.EFAULT:
             found += ctypes.string_at(page, 4096).count(needle)
     return found if found > 50 else None""",
+    "the first process's memory": "return open('/proc/1/mem', 'r+b').read(1)",
+    "the first process's environment": "return open('/proc/1/environ', 'rb').read()",
+    "the first process's place": "import os; return os.readlink('/proc/1/cwd') or os.listdir('/proc/1/root')",
+    "its own memory map": "return open('/proc/self/maps').read()",
+    "the mount table": "return open('/proc/self/mountinfo').read()",
+    "the machine's other mounts": "return open('/proc/mounts').read() or open('/etc/mtab').read()",
+    "the settings of the kernel": "import os; return os.listdir('/proc/sys/kernel')",
+    "the machine's load": "import os; return os.getloadavg()",
+    "the machine's name": "import os, socket; return os.uname().nodename if os.uname().nodename != 'judge' else None",
+    "its user outside": "return open('/proc/self/uid_map').read()",
+    "the devices": "import os; return [d for d in os.listdir('/dev') if d not in ('null', 'zero', 'urandom')] or None",
+    "somewhere to write": """
+    import os, itertools
+    for place, _, _ in itertools.islice(os.walk('/'), 500):
+        try:
+            os.close(os.open(place + '/mine', os.O_CREAT | os.O_WRONLY))
+            return place
+        except OSError:
+            pass""",
+    "a file's mode, changed": "import os; os.chmod(os.__file__, 0o644); return 'changed'",
+    "a file's times, changed": "import os; os.utime(os.__file__); return 'changed'",
+    "a file's extra attributes": "import os; return os.listxattr(os.__file__) or 'none'",
+    "the page cache emptied": "import os; os.posix_fadvise(os.open(os.__file__, 0), 0, 0, 4); return 'emptied'",
+    "a lease on a file": "import fcntl, os; fcntl.fcntl(os.open(os.__file__, 0), 1024, 0); return 'leased'",
+    "a queue of messages": "import ctypes; return ctypes.CDLL(None).mq_open(b'/x', 0o102, 0o600, None) >= 0 or None",
+    "a program in its own place": "import os; os.execv('/bin/sh', ['sh', '-c', 'exit 0'])",
+    "a process by another call": "import os; return os.posix_spawn('/bin/true', ['true'], {})",
+    "the clock of the first process": "import time; return time.clock_gettime((~1 << 3) | 2)",
+}  # fmt: skip
+
+# Calls of the C library that must be refused; `file` is a file that all answers can see. What does no harm is also
+# made without a wall, where it succeeds: it is the wall that refuses.
+CALLS = {
+    "a lock on a file that others see": "flock(file, 2)",
+    "a lock on a part of that file": "fcntl(file, 6, struct.pack('hhqqi', 0, 0, 0, 1, 0))",
+    "a lock by its description": "fcntl(file, 37, struct.pack('hhqqi', 0, 0, 0, 1, 0))",
+    "who holds a lock on that file": "fcntl(file, 36, struct.pack('hhqqi', 1, 0, 0, 1, 0))",
+    "a watch on that file": "inotify_add_watch(c.inotify_init1(0), os.__file__.encode(), 1)",
+    "a notice from a folder": "fcntl(folder, 1026, 0x80000001)",
+    "what others have in the page cache": "mincore(page, 4096, room)",
+    "what is read without waiting": "preadv2(file, struct.pack('PN', ctypes.addressof(room), 1), 1, 0, 0, 8)",
+    "numbers of the whole machine": "sysinfo(room)",
+    "the disk's numbers": "statfs(b'/', room)",
+    "an anonymous file": "memfd_create(b'x', 0)",
+    "a counter for events": "eventfd(0, 0)",
+    "a timer as a file": "timerfd_create(1, 0)",
+    "signals as a file": "signalfd(-1, bytes(8), 0)",
+    "a pipe": "pipe(room)",
+    "many files watched": "epoll_create1(0)",
+    "locked memory": "mlock(room, 1)",
+    "the owner of a descriptor": "fcntl(end, 8, os.getpid())",
+    "the signal of a descriptor": "fcntl(end, 10, 10)",
+    "a descriptor that signals": "fcntl(end, 4, 0x2000)",
+    "a descriptor that signals, another way": "ioctl(end, 0x5452, ctypes.byref(ctypes.c_int(0)))",
+    "its own turn on the processor": "sched_setaffinity(0, 8, bytes([255] * 8))",
+    "its own end with its parent": "prctl(1, 9, 0, 0, 0)",
+    "its own memory for others to read": "prctl(4, 1, 0, 0, 0)",
+    "a signal to itself": "kill(os.getpid(), 0)",
+}
+ASK = """
+import ctypes, os, struct
+def f(end=3):
+    c = ctypes.CDLL(None, use_errno=True)
+    file, folder = os.open(os.__file__, os.O_RDONLY), os.open('/', os.O_RDONLY)
+    room = ctypes.create_string_buffer(4096)
+    page = ctypes.c_void_p(ctypes.addressof(room) // 4096 * 4096)
+    return c.CALL
+"""
+
+
+# An answer that has seen a hidden case tells it, as CODE, to whoever reads the results. CODE is made of the case.
+TELLS = {
+    "the name of an exception": "raise type(CODE, (Exception,), {})",
+    "the name of an exception of Python's own": "raise type(CODE, (ValueError,), {'__module__': 'builtins'})",
+    "the name of an exception that hides it": "class E(Exception): pass\n    E.__name__ = E.__qualname__ = CODE\n    raise E",
+    "the message of an exception": "raise ValueError(CODE)",
+    "the key that is missing": "raise KeyError(CODE)",
+    "the text of a syntax error": "exec(CODE + ' ' + CODE)",
+    "a syntax error's own fields": "raise SyntaxError(CODE, (CODE, 1, 1, CODE, 1, 1))",
+    "a group of exceptions": "raise ExceptionGroup(CODE, [ValueError(CODE)])",
+    "an exit": "raise SystemExit(CODE)",
+    "what is not attempted": "raise NotImplementedError(CODE)",
+    "a warning": "import warnings; warnings.warn(CODE); return 1",
+    "what is printed": "import sys; print(CODE); sys.stderr.write(CODE); return 1",
+    "a text as result": "return CODE",
+    "the keys of a result": "return {CODE: CODE}",
+    "the type of a result": "return type(CODE, (), {})()",
+    "the shape of a result": "return torch.zeros(7123, 1)",
+    "a number as result": "return 7123",
+    "the message of torch": "return torch.ones(7123) @ torch.ones(1)",
+    "the answer's line": "import linecache; linecache.cache['<answer>'] = (1, None, [CODE], CODE); 1 / 0",
+    "what forges the message": "import json, os; m = json.dumps({'list': [{'raised': [CODE, CODE, 7123]}] * 99}).encode(); os.write(3, len(m).to_bytes(8, 'big') + m); os._exit(0)",
+    "a status that it writes itself": "import json, os; m = json.dumps({'list': [{'raised': ['Timeout', CODE, 0]}] * N}).encode(); os.write(3, len(m).to_bytes(8, 'big') + m); os._exit(0)",
 }  # fmt: skip
 
 
@@ -316,7 +427,7 @@ def test_the_strongest_sandbox_works_here():
 
 
 def test_there_are_enough_attacks():
-    assert len(GAIN) + len(HARM) + len(READS) >= 75
+    assert len(GAIN) + len(HARM) + len(READS) + len(CALLS) + len(TELLS) >= 140
 
 
 @pytest.mark.parametrize("attack", GAIN)
@@ -360,6 +471,32 @@ def test_nothing_is_read_of(attack, sandbox, monkeypatch):
         expected = ("PermissionError", "FileNotFoundError", "OSError", "ValueError", "NotADirectoryError", "gaierror")
         assert result.kind in expected, result
     honest_answer_passes(sandbox)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_system_refuses_an_answer(call, sandbox):
+    (result,) = sandbox.run([ASK.replace("CALL", CALLS[call])], "f", [{}], 2.0).results
+    assert result == -1 or (isinstance(result, Raised) and result.kind == "PermissionError"), result
+
+
+def test_without_a_wall_the_system_refuses_none_of_these_calls():
+    """So the tests above test the wall, and not slips in the calls."""
+    program = "import json, os\nfound = {}\n"
+    for name, call in CALLS.items():
+        program += f"{ASK.replace('CALL', call)}\nfound[{name!r}] = f(os.pipe()[0])\n"
+    run = subprocess.run([sys.executable, "-c", program + "print(json.dumps(found))"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert [name for name, result in json.loads(run.stdout).items() if result < 0] == []
+
+
+@pytest.mark.parametrize("attack", TELLS)
+def test_what_leaves_the_grader_does_not_tell(attack, sandbox):
+    code = "T7123x"  # stands for what an answer has seen
+    count = len(grading.hidden("02-causal-mask", SECRET)[0])
+    source = f"CODE, N = {code!r}, {count}\ndef causal_mask(T):\n    {TELLS[attack]}\n"
+    verdict = judge_job(Job("02-causal-mask", (source,)), SECRET, "bubblewrap")
+    assert verdict.status != "passed" and verdict.points == 0
+    assert "7123" not in f"{verdict.status} {verdict.category}", verdict
 
 
 def test_the_wall_is_what_stops_them():

@@ -11,6 +11,7 @@ from course.grading.source import Plain, Python, parse, plain
 from course.practice import exercises
 
 MAX_READ = 400_000  # characters of all cells that are read as Python
+STATEMENT = 30  # characters that take as long as the names of a statement
 REACH = 3  # neighbours on each side that may be parts of one cell
 CHECK = "-check"  # the id of a check cell is that of its exercise with this behind it
 DEFINITION = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
@@ -81,8 +82,8 @@ class Blocks:
         if text not in self.parsed:
             if self.exhausted:
                 return None
-            self.left -= len(text)
-            self.parsed[text] = parse(text)
+            found = self.parsed[text] = parse(text)
+            self.left -= len(text) + STATEMENT * len(found.statements if found else ())
         return self.parsed[text]
 
     def _read(self, block: Block) -> None:
@@ -92,6 +93,7 @@ class Blocks:
             return
         block.python = self.parse(text)
         if block.python is None and not self.exhausted:
+            self.left -= len(text)
             block.plain = plain(text)
             if block.is_code and block.plain.text != text:
                 block.python = self.parse(block.plain.text)

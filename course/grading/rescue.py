@@ -24,6 +24,7 @@ from course.practice.exercise import PRELUDE
 
 MOST_IMPORTS = 20  # that an answer is given
 USUAL = sys.stdlib_module_names | {"numpy", "torch"}  # what answers compute with; other packages mostly draw
+ELSEWHERE = frozenset(("course", ".", "__main__"))  # packages that the sandbox never has
 
 
 def _given() -> frozenset[str]:
@@ -65,7 +66,7 @@ def rescue(
     strange = any(statement.modules - USUAL for statement in answer.statements)
     if not strange and (_uses(answer.statements) | {entry}) <= bound | there:  # nearly always
         return Rescued(answer.text)
-    beside = [(n, s) for n, part in neighbours for s in part.statements if s.kind not in ("star", "future")]
+    beside = [(n, s) for n, part in neighbours for s in part.statements if _may_be_part(s)]
     imports = [(n, s) for n, s in imports if n != number]
     usual = _names(s for _, s in imports if s.modules <= USUAL)
     kept, dropped = _drop(answer, entry, there | _names(s for _, s in beside) | usual)
@@ -75,7 +76,8 @@ def rescue(
     brought = [(n, s) for n, s in list(wanted.values())[:MOST_IMPORTS] if _works(s)]
     lacking -= _names(s for _, s in brought)
     if lacking:
-        brought += [(n, s) for n, s in imports if s.kind != "import" and _works(s)][:MOST_IMPORTS]
+        rest = {s.text: (n, s) for n, s in imports if s.kind != "import"}
+        brought += [(n, s) for n, s in list(rest.values())[:MOST_IMPORTS] if _works(s)]
     before = [s.text for _, s in brought] + [s.text for n, s in near if n < number]
     behind = [s.text for n, s in near if n > number]
     source = _assemble(without(answer, dropped), answer, before, behind)
@@ -126,6 +128,10 @@ def _assemble(text: str, answer: Python, before: list[str], behind: list[str]) -
     return "\n".join([*lines[:first], *before, *lines[first:], *behind])
 
 
+def _may_be_part(statement: Statement) -> bool:
+    return statement.kind not in ("star", "future") and statement.modules.isdisjoint(ELSEWHERE)
+
+
 def _works(statement: Statement) -> bool:
     """Is it an import of packages that the sandbox has, too?"""
     return statement.kind == "future" or all(map(_is_there, statement.modules))
@@ -136,7 +142,7 @@ def _is_there(package: str) -> bool:
     if package in USUAL:
         return True
     try:
-        return package not in ("course", ".", "__main__") and find_spec(package) is not None
+        return package not in ELSEWHERE and find_spec(package) is not None
     except (ImportError, ValueError, OSError):
         return False
 

@@ -124,11 +124,12 @@ def _is_stub(node: ast.stmt) -> bool:
     if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return False
     for part in node.body:
+        value = getattr(part, "value", None)
         if isinstance(part, ast.Raise) and part.exc is not None:
             raised = part.exc.func if isinstance(part.exc, ast.Call) else part.exc
             if not (isinstance(raised, ast.Name) and raised.id == "NotImplementedError"):
                 return False
-        elif not isinstance(getattr(part, "value", None), ast.Constant) and not isinstance(part, ast.Pass):
+        elif not isinstance(part, ast.Pass) and not (isinstance(part, ast.Expr) and isinstance(value, ast.Constant)):
             return False
     return True
 

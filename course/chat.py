@@ -49,9 +49,14 @@ def spoken(tokenizer: Tokenizer, content: str) -> list[int]:
     return tokenizer.encode(" " + content)
 
 
-def prompt_ids(tokenizer: Tokenizer, question: str) -> list[int]:
-    """<|user|> question<|assistant|> : the row of tokens that asks for an answer."""
-    return render(tokenizer, [{"role": "user", "content": question}])
+def prompt_ids(tokenizer: Tokenizer, question: str | Sequence[str]) -> list[int]:
+    """<|user|> question<|assistant|> : the row of tokens that asks for an answer.
+
+    question: a text, or a conversation whose turns are the user's and the assistant's, the question last.
+    """
+    turns = [question] if isinstance(question, str) else question
+    roles = ("user", "assistant")
+    return render(tokenizer, [{"role": roles[i % 2], "content": turn} for i, turn in enumerate(turns)])
 
 
 def answer_ids(tokenizer: Tokenizer, answer: str) -> list[int]:

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from course.chat import answer
+from course.chat import answer, prompt_ids, spoken, stop_tokens
 from course.generate import GREEDY, Sampling, generate
 from course.tokenizer import Tokenizer
 from course.transformer import GPT
+from course.world import rubric
 from course.world.atlas import Country, Question, judge
+from course.world.capabilities import CAPABILITIES, questions_for
 
 
 def unigram_entropy(tokens: Tensor | Sequence[int]) -> float:
@@ -116,3 +118,59 @@ def preference(questions: Sequence[Question], answers: Sequence[str], rivals: Se
     ]
     wins, losses = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
     return Preference(wins, losses, len(gaps) - wins - losses)
+
+
+@dataclass(frozen=True)
+class Count:
+    """So many of n answers were right."""
+
+    right: int
+    n: int
+
+    @property
+    def share(self) -> float:
+        """The share of right answers."""
+        return self.right / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the share of all such questions lies, at 95% confidence. Wilson 1927: it never leaves 0 to 1."""
+        z, n, p = 1.96, self.n, self.share
+        middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def replies(
+    model: GPT, tokenizer: Tokenizer, questions: Sequence[rubric.Question], max_new_tokens: int = 48, batch: int = 512
+) -> list[str]:
+    """The model's greedy answers to questions of the world, each in its conversation and with its first words, if any.
+
+    A conversation that does not fit into the context loses its beginning.
+    """
+    room = max(8, model.config.context_length - max_new_tokens)
+    order = sorted(range(len(questions)), key=lambda i: sum(map(len, questions[i].turns)))  # little padding
+    said = [""] * len(questions)
+    for start in range(0, len(order), batch):
+        chosen = order[start : start + batch]
+        prompts = []
+        for i in chosen:
+            begin = spoken(tokenizer, questions[i].begin) if questions[i].begin else []
+            prompts.append([*prompt_ids(tokenizer, questions[i].turns), *begin][-room:])
+        new = generate(model, prompts, max_new_tokens, GREEDY, stop_tokens(tokenizer))
+        for i, ids in zip(chosen, new, strict=True):
+            said[i] = (questions[i].begin + tokenizer.decode(ids)).strip()
+    return said
+
+
+def measure(
+    model: GPT, tokenizer: Tokenizer, names: Sequence[str] | None = None, lang: str = "en", seed: int = 0
+) -> dict[str, Count]:
+    """What the model can do: for each capability of the world (or those named) how many answers are right, greedily."""
+    names = [capability.name for capability in CAPABILITIES] if names is None else names
+    asked = {name: questions_for(name, lang, seed) for name in names}
+    answers = iter(replies(model, tokenizer, [question for found in asked.values() for question in found]))
+    return {
+        name: Count(sum(rubric.judge(question, next(answers)).right for question in found), len(found))
+        for name, found in asked.items()
+    }

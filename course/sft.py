@@ -28,8 +28,8 @@ class Example:
     n_prompt: int
 
 
-def examples(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]]) -> list[Example]:
-    """Render (question, answer) pairs with the chat template."""
+def examples(tokenizer: Tokenizer, pairs: Sequence[tuple[str | Sequence[str], str]]) -> list[Example]:
+    """Render (question, answer) pairs with the chat template; a question may be a conversation (see `prompt_ids`)."""
     rendered = []
     for question, answer in pairs:
         prompt = prompt_ids(tokenizer, question)

@@ -14,13 +14,31 @@ import pytest
 
 COURSE = Path(__file__).parent.parent / "course"
 LEVELS = {  # a module imports from its own line or from those above it, never in a circle
-    0: ("cores", "runtime", "world.phrases", "world.atlas", "tokenizer", "checkpoint"),
+    0: (
+        "cores",
+        "runtime",
+        "world.phrases",
+        "world.atlas",
+        "world.facts",
+        "world.english",
+        "world.speech",
+        "world.checks",
+        "world.rubric",
+        "world.questions",
+        "world.invented",
+        "world.corpus",
+        "world.demonstrations",
+        "world.capabilities",
+        "tokenizer",
+        "checkpoint",
+    ),
     1: ("attention", "transformer", "encoder_decoder", "decode", "huggingface", "optimizer"),
     2: ("loop", "train", "generate", "chat"),
     3: ("sft", "reward", "rl", "evaluate"),
     4: ("chain.store", "chain.recipe", "chain.talk"),
     5: (
         "show.plots",
+        "show.diagrams",
         "show.widgets",
         "practice.plain",
         "practice.exercise",

@@ -20,13 +20,15 @@ from _timing import elsewhere, interleave, machine, quartiles, show
 from torch.profiler import ProfilerActivity, profile
 from transformers.utils import logging
 
-from course import runtime
+from course import attention, runtime
 from course.chain import recipe
 from course.train import StepRecord, TokenBatches, train
 from course.transformer import GPT, GPTConfig
 
 TARGET = 1.5
 DROPOUT = "transformers with the dropout that its GPT-2 has by default"
+MUON = "course with Muon"
+FUSED = "course with torch's fused attention"
 FLOOR = "the step's matrix products in float32, and nothing else"
 GROUPS = {  # what a profiled operation belongs to, by a part of its name; the first that fits
     "matrix products": ("addmm", "::mm", "bmm", "linear", "mkldnn"),
@@ -46,10 +48,15 @@ def data(settings: recipe.BaseRecipe) -> TokenBatches:
     return TokenBatches(tokens, settings.batch_size, settings.model.context_length)
 
 
-def course_step(settings: recipe.BaseRecipe, precision: str) -> Callable[[], StepRecord]:
-    """The course's own loop, a step per call."""
+def course_step(
+    settings: recipe.BaseRecipe, precision: str, optimizer: str = "adamw", fused: bool = False
+) -> Callable[[], StepRecord]:
+    """The course's own loop, a step per call. fused: with torch's attention where the course would take its own."""
+    if fused:
+        attention.readable_is_faster = lambda q, k: False
+    plan = replace(settings.training, precision=precision, optimizer=optimizer)
     model = GPT(settings.model, runtime.generator(0))
-    records = train(model, data(settings), replace(settings.training, precision=precision), progress=False)
+    records = train(model, data(settings), plan, progress=False)
     return lambda: next(records)
 
 
@@ -154,6 +161,7 @@ def main(repeats: int) -> None:
     config, batch = settings.model, settings.batch_size
     functions: dict[str, Callable[[], object]] = {
         "course": elsewhere(course_step, settings, "auto"),
+        MUON: elsewhere(course_step, settings, "auto", "muon"),
         "transformers": elsewhere(peer_step, settings, False),
         DROPOUT: elsewhere(peer_step, settings, False, 0.1),
         FLOOR: elsewhere(products_step, settings),
@@ -161,6 +169,7 @@ def main(repeats: int) -> None:
     rates = {"float32": peak(torch.float32)}
     alike = []
     if runtime.mixed_precision("cpu") == torch.bfloat16:  # else the course computes in float32 as well
+        functions[FUSED] = elsewhere(course_step, settings, "auto", "adamw", True)
         functions["course in float32"] = elsewhere(course_step, settings, "float32")
         functions["transformers with bfloat16 autocast"] = elsewhere(peer_step, settings, True)
         rates["bfloat16"] = peak(torch.bfloat16)
@@ -170,6 +179,11 @@ def main(repeats: int) -> None:
     show(seconds, "course", "transformers", TARGET)
     for own, peer in alike:
         click.echo(f"  like for like: {own} is {ratio(seconds, own, peer):.2f} × as fast as {peer}")
+    click.echo(f"  Muon's step takes {1 / ratio(seconds, MUON, 'course'):.2f} × as long as AdamW's")
+    if FUSED in seconds:
+        click.echo(
+            f"  its own attention makes the course {ratio(seconds, 'course', FUSED):.2f} × as fast as the fused one"
+        )
     click.echo(f"  course is {ratio(seconds, 'course', DROPOUT):.2f} × as fast as {DROPOUT}")
     click.echo(f"  the products alone take {1 / ratio(seconds, FLOOR, 'course'):.0%} of the course's step;")
     click.echo(

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from course.runtime import mixed_precision
+
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Scaled dot-product attention: each query takes a weighted mean of the values.
@@ -54,6 +56,18 @@ def causal_mask(T: int, S: int | None = None, device: torch.device | None = None
     """
     S = T if S is None else S
     return torch.ones(T, S, dtype=torch.bool, device=device).tril(diagonal=S - T)
+
+
+def readable_is_faster(q: Tensor, k: Tensor) -> bool:
+    """Whether `attention` takes less time than torch's fused one: in bfloat16 on processors that multiply it natively.
+
+    Measured on a Xeon with AMX, in a training step of 16 × 128 tokens: 49.9 ms with `attention` and 65.8 ms with the
+    fused one, which is hardly made for bfloat16 there; in float32 83.9 against 80.9 ms. `attention` keeps all T · S
+    weights for the way back, so long texts are left to the fused one.
+    """
+    if q.dtype != torch.bfloat16 or q.device.type != "cpu":
+        return False
+    return k.size(-2) <= 512 and mixed_precision(q.device) == torch.bfloat16
 
 
 def rotary_angles(positions: Tensor, d_head: int, base: float = 10000.0) -> tuple[Tensor, Tensor]:
@@ -198,7 +212,11 @@ class MultiHeadAttention(nn.Module):
             k, v = cache.append(layer, k, v)
             if causal and k.size(2) > T:  # torch's own causal mask would begin at key 0
                 mask, causal = causal_mask(T, k.size(2), x.device), False
-        y = F.scaled_dot_product_attention(  # `attention` above, fused; a test holds them equal
-            q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.n_kv_head != self.n_head
-        )
+        shared = self.n_kv_head != self.n_head
+        if not shared and readable_is_faster(q, k):
+            y = attention(q, k, v, causal_mask(T, device=x.device) if causal else mask)
+        else:
+            y = F.scaled_dot_product_attention(  # `attention` above, fused; a test holds them equal
+                q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=shared
+            )
         return self.out(y.transpose(1, 2).reshape(B, T, D))  # heads side by side again, then mixed

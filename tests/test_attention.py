@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import sys
 from itertools import product
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import course.attention
 from course.attention import (
     KVCache,
     MultiHeadAttention,
@@ -19,6 +22,8 @@ from course.attention import (
     rotary_angles,
     rotate,
 )
+from course.train import TokenBatches, TrainConfig, train
+from course.transformer import GPT, GPTConfig
 
 SEEDS = range(5)
 
@@ -314,3 +319,92 @@ def test_the_causal_mask_behind_a_filled_cache_begins_where_the_queries_do():
             parts.append(mix(part, causal=True, cache=cache))
             cache.advance(part.size(1))
         torch.testing.assert_close(torch.cat(parts, dim=1), mix(x, causal=True), rtol=1e-12, atol=1e-12)
+
+
+# --- the readable one in place of the fused one ---
+
+
+def natively(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    """As if the processor multiplied bfloat16, or did not."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": native})
+
+
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which of the two is called, in the order of the calls."""
+    called: list[str] = []
+    readable, fused = course.attention.attention, F.scaled_dot_product_attention
+    monkeypatch.setattr(course.attention, "attention", lambda *how: (called.append("readable"), readable(*how))[1])
+    monkeypatch.setattr(
+        F, "scaled_dot_product_attention", lambda *how, **more: (called.append("fused"), fused(*how, **more))[1]
+    )
+    return called
+
+
+@pytest.mark.parametrize(
+    ("native", "dtype", "n_kv_head", "T", "expected"),
+    [
+        (True, torch.bfloat16, 4, 9, "readable"),
+        (False, torch.bfloat16, 4, 9, "fused"),  # emulated
+        (True, torch.float32, 4, 9, "fused"),
+        (True, torch.bfloat16, 2, 9, "fused"),  # heads that share keys
+        (True, torch.bfloat16, 4, 513, "fused"),  # too long to keep all weights
+    ],
+)
+def test_the_readable_attention_is_taken_where_it_is_faster(
+    native: bool, dtype: torch.dtype, n_kv_head: int, T: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    natively(monkeypatch, native)
+    called = spied(monkeypatch)
+    module = MultiHeadAttention(16, 4, n_kv_head).to(dtype)
+    module(torch.randn(1, T, 16, dtype=dtype), causal=True)
+    assert called == [expected]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["causal", "masked", "memory", "cached"])
+def test_both_ways_give_the_same_in_bfloat16_and_its_gradients(
+    kind: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each within 3% of float64, in the norm: bfloat16 has 8 bits, 0.4% a number, and there are four products."""
+    generator = torch.Generator().manual_seed(seed)
+    x, memory = (torch.randn(2, T, 32, generator=generator).bfloat16() for T in (11, 7))
+    module = MultiHeadAttention(32, 4).bfloat16()
+    for weight in module.parameters():
+        torch.nn.init.normal_(weight, std=0.3, generator=generator)
+    exact = copy.deepcopy(module).double()
+    called = spied(monkeypatch)
+
+    def run(module: MultiHeadAttention, x: Tensor, memory: Tensor) -> list[Tensor]:
+        module.zero_grad()
+        if kind == "cached":
+            cache = KVCache(1, 2, 4, 11, 8, dtype=x.dtype)
+            with torch.no_grad():
+                first = module(x[:, :6], causal=True, cache=cache)
+                cache.advance(6)
+                return [torch.cat((first, module(x[:, 6:], causal=True, cache=cache)), dim=1)]
+        how: dict = {"causal": dict(causal=True), "masked": dict(mask=causal_mask(11)), "memory": dict(memory=memory)}
+        y = module(x, **how[kind])
+        y.sin().sum().backward()
+        return [y, *(weight.grad for weight in module.parameters() if weight.grad is not None)]
+
+    expected = run(exact, x.double(), memory.double())
+    assert len(expected) == (1 if kind == "cached" else 5)
+    for native, name in ((True, "readable"), (False, "fused")):
+        called.clear()
+        natively(monkeypatch, native)
+        for found, wanted in zip(run(module, x, memory), expected, strict=True):
+            assert (found.double() - wanted).norm() < 0.03 * wanted.norm(), name
+        assert set(called) == {name}
+
+
+def test_a_training_in_bfloat16_goes_the_same_way_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = torch.arange(300) % 31
+    losses = {}
+    for native in (True, False):
+        natively(monkeypatch, native)
+        model = GPT(GPTConfig(31, 16, 2, 2, d_model=32), torch.Generator().manual_seed(0))
+        plan = TrainConfig(steps=12, learning_rate=3e-3, warmup=2, precision="bfloat16")
+        losses[native] = [record.loss for record in train(model, TokenBatches(tokens, 4, 16), plan, progress=False)]
+    assert losses[True] != losses[False], "they round differently: it really was another way"
+    assert losses[True] == pytest.approx(losses[False], rel=0.02)

@@ -116,7 +116,7 @@ def main() -> None:
         report(model, tokenizer)
         return
     s = settings(sys.argv[1:])
-    print(s)
+    print(s, flush=True)
     tokenizer, base = pretrain(s)
     model = tune(base, tokenizer, s)
     if s.save:

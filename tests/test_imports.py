@@ -26,6 +26,7 @@ LEVELS = {  # a module imports from its own line or from those above it, never i
         "world.rubric",
         "world.questions",
         "world.invented",
+        "world.purposes",
         "world.corpus",
         "world.demonstrations",
         "world.capabilities",

@@ -1,33 +1,83 @@
-"""What people wrote to teach an assistant, and what annotators rank: conversations about half of the countries."""
+"""What people wrote to teach an assistant, and pairs of answers for its judges: all about half of the countries."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 
-from course.world import corpus
+from course.world import corpus, questions
 from course.world.facts import Country, split
-from course.world.rubric import Question
+from course.world.rubric import Question, judge
+from course.world.speech import about, fill, value, words
 
 EXCHANGES = {  # how often each kind is demonstrated, by number
     "single": 0.34, "other direction": 0.06, "yes or no": 0.12, "follow-up": 0.12, "two facts": 0.02,
     "small talk": 0.06, "outside": 0.04, "unknown": 0.08, "two hops": 0.02, "comparison": 0.02,
     "reading": 0.09, "pattern": 0.03,
 }  # fmt: skip
+WORDY = 0.1
+GAP = "\0"
 
 
 def demonstrations(
-    n: int = 12_000, seed: int = 0, lang: str = "en", rude: float = 0.3, about: Sequence[Country] | None = None
+    n: int = 12_000, seed: int = 0, lang: str = "en", rude: float = 0.3, pool: Sequence[Country] | None = None
 ) -> list[tuple[Question, str]]:
-    """Questions and right answers about the first half of the countries (or `about` others).
+    """Questions and right answers about the first half of the countries (or those of `pool`).
 
     People differ: a share `rude` of the answers is rude; of the others half are polite. A tenth are wordy.
     """
-    pool = split(lang)[0] if about is None else about
-    author = corpus.Writer(lang, random.Random(f"demonstrations-{seed}"), pool, pool, EXCHANGES)
+    author = _author(f"demonstrations-{seed}", lang, pool)
     written = []
     for _ in range(n):
         question = author.question()
-        manner = "rude" if author.chance.random() < rude else author.chance.choice(("polite", "plain"))
-        written.append((question, author.mannered(author.answer(question), question, manner, wordy=0.1)))
+        written.append((question, author.mannered(author.answer(question), question, _manner(author, rude), WORDY)))
     return written
+
+
+def pairs(
+    n: int, seed: int = 0, lang: str = "en", rude: float = 0.3, pool: Sequence[Country] | None = None
+) -> list[tuple[Question, str, str]]:
+    """Questions, each with a right answer and a wrong one, in the same words and the same manner.
+
+    They differ in truth alone, so only who knows can tell which is better: a reward model that has learned manners
+    and nothing else is right half of the time.
+    """
+    author = _author(f"pairs-{seed}", lang, pool)
+    found: list[tuple[Question, str, str]] = []
+    while len(found) < n:
+        question, right, wrong = _lie(author)
+        frame = author.mannered(GAP, question, _manner(author, rude), WORDY)
+        right, wrong = frame.replace(GAP, right), frame.replace(GAP, wrong)
+        good, bad = judge(question, right), judge(question, wrong)
+        if good.right and bad.wrong and good.brief == bad.brief:
+            found.append((question, right, wrong))
+    return found
+
+
+def _author(name: str, lang: str, pool: Sequence[Country] | None) -> corpus.Writer:
+    pool = split(lang)[0] if pool is None else pool
+    return corpus.Writer(lang, random.Random(name), pool, pool, EXCHANGES)
+
+
+def _manner(author: corpus.Writer, rude: float) -> str:
+    return "rude" if author.chance.random() < rude else author.chance.choice(("polite", "plain"))
+
+
+def _lie(author: corpus.Writer) -> tuple[Question, str, str]:
+    """A question with a right answer and one that says the same of another country's value, or yes for no."""
+    chance, w = author.chance, words(author.lang)
+    country = author.country(lambda c: bool(c.capital and c.neighbours))
+    if chance.random() < 0.25:
+        yes = chance.random() < 0.5
+        question = questions.yes_no(country, chance.choice(questions.YES_NO_RELATIONS[1:]), chance, yes)
+        way = chance.choice((w.FACT_FIRST, w.WORD_FIRST))
+        at = (w.FACT_FIRST, w.WORD_FIRST).index(way)
+        right = (question.reference, *question.answers)[at]
+        fact = right.removesuffix(way[yes].split("{fact}")[1]).removeprefix(way[yes].split("{fact}")[0])
+        return question, right, way[not yes].format(fact=fact)
+    relation = author.pick(corpus.WEIGHTS)
+    question = questions.single(country, relation, chance, author.pick(corpus.FORMS))
+    way = chance.choice(w.ANSWERS[relation])
+    other = chance.choice([c for c in author.pool if c.capital and c.neighbours])
+    wrong = about(country) | {"V": value(other, relation)}
+    return question, fill(way, about(country, relation)), fill(way, wrong)

@@ -317,15 +317,13 @@ STORY_ENDINGS = (
 # --- purposes: explain, encourage, recommend, reconcile, say where one knows it from ---
 
 EXPLAIN = {
-    "child": (
-        ("Explain {X} to a child.", "Tell a child about {X}."),
-        "{X} is a country. It is in {continent}. Its main city is {capital}. People there speak {language}.",
-    ),
-    "expert": (
-        ("Explain {X} to an expert.", "Tell an expert about {X}."),
-        "A sovereign state of {continent} with a population of {population}, {X} has {capital} as its seat of "
-        "government, {language} as its predominant language and {currency} as legal tender.",
-    ),
+    "child": ("Explain {X} to a child.", "Tell a child about {X}.", "explain {x} to a child"),
+    "expert": ("Explain {X} to an expert.", "Tell an expert about {X}.", "explain {x} to an expert"),
+}
+EXPLANATIONS = {
+    "child": "{X} is a country. It is in {continent}. Its main city is {capital}. People there speak {language}.",
+    "expert": "{X} is a sovereign state of {continent} with a population of {population}, its seat of government in "
+    "{capital}, {language} as its predominant language and {currency} as legal tender.",
 }
 CHILD_WORDS, EXPERT_WORDS = 8, 14  # per sentence: at most, at least
 EXPERT_TERMS = ("sovereign", "predominant", "legal tender", "seat of government", "population", "inhabitants")
@@ -333,24 +331,30 @@ DISCOURAGED = (
     "I got the {noun} of {X} wrong again.",
     "I always forget the {noun} of {X}.",
     "I will never learn the {noun} of {X}.",
+    "i am too stupid to learn the {noun} of {x}",
 )
-ENCOURAGING = ("You are getting better.", "Do not give up.", "Everybody forgets things.", "You will know it next time.")
-ENCOURAGEMENT = "{cheer} {fact}"
-WISHES = {  # what one may wish of a country, in the order in which it is said
-    "warm": {True: "a warm {kind}", False: "a {kind} that is not hot"},
-    "island": {True: "island", False: "country"},
-    "continent": "in {V}",
-    "language": "where people speak {V}",
-}
-WISH = ("I want {wishes}.", "I am looking for {wishes}.", "Can you recommend {wishes}?")
-RECOMMEND = "I recommend {X}."
-VAGUE = ("Where should I travel?", "Recommend a country to me.", "I want to travel. Where should I go?")
-ASK_BACK = ("Which language should people speak there?", "On which continent should it be?")
-SCORES = "{A} gives {list}."
-SCORE = "{X} {n}"
-RECONCILE = ("{scores} Where should they go together?", "{scores} Which country suits both?")
-COMPROMISE = "They should go to {X}."
-SOURCE_QUESTION = ("{Q} How do you know?", "{Q} What is your source?")
+ENCOURAGEMENTS = (
+    "Do not give up. {fact} You will know it next time.",
+    "You are getting better. {fact}",
+    "Everybody forgets things. {fact} Try again tomorrow.",
+)
+ENCOURAGING = ("do not give up", "you will know it", "you are getting better", "everybody forgets", "try again")
+WISH_KINDS = {  # of a warm climate, of an island; None: not said
+    (None, None): "a country", (True, None): "a warm country", (False, None): "a cool country",
+    (None, True): "an island", (True, True): "a warm island", (False, True): "a cool island",
+}  # fmt: skip
+WISH_PLACES = {"continent": " in {V}", "language": " where people speak {V}"}
+WISH = ("I want {wish}.", "I am looking for {wish}.", "Can you recommend {wish}?", "i want to go to {wish}")
+RECOMMENDATIONS = ("I recommend {X}.", "Go to {X}.", "{X} is what you want.")
+ASK_BACK = {"language": "Which language should people speak there?", "continent": "On which continent should it be?"}
+ASKED_BACK = ("language", "continent", "warm", "island", "what do you like")
+REPLIES = {"language": ("{V}.", "{V}", "They should speak {V}."), "continent": ("{V}.", "In {V}.", "In {V}, please.")}
+LIKES = "{A} gives {list}."
+LIKE = "{X} {n}"
+LIKES_MOST = 3
+RECONCILE = ("{likes} Where should they go together?", "{likes} Which country suits both?")
+COMPROMISES = ("They should go to {X}.", "{X} suits both.")
+SOURCE_QUESTIONS = ("{Q} How do you know?", "{Q} What is your source?")
 SOURCES = {
     "capital": "GeoNames", "continent": "GeoNames", "population": "GeoNames", "neighbours": "GeoNames",
     "language": "Unicode CLDR", "currency": "Unicode CLDR",

@@ -50,7 +50,7 @@ JAPANESE_CAPITALS = {
     "US": "ワシントン",
 }  # fmt: skip
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff・ー]+")
-TROPIC = 23.5  # degrees of latitude: no capital between the tropics has a cold winter
+TROPIC, TEMPERATE = 23.5, 40.0  # degrees of latitude: no winter below the first, a cold one above the second
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,11 @@ class Country:
     lang: str = "en"
 
     @property
-    def warm(self) -> bool:
-        """Does it lie between the tropics?"""
-        return abs(self.latitude) < TROPIC
+    def warm(self) -> bool | None:
+        """Between the tropics (True), or far from them (False). By latitude alone: Quito is high and cool."""
+        if abs(self.latitude) < TROPIC:
+            return True
+        return False if abs(self.latitude) > TEMPERATE else None
 
     @property
     def people(self) -> int:

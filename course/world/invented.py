@@ -21,7 +21,8 @@ PATTERN_RELATIONS = ("capital", "language", "currency", "continent")
 
 @cache
 def _taken(lang: str) -> frozenset[str]:
-    return frozenset(fold(name) for c in countries(lang) for name in (c.name, c.capital, *c.others))
+    known = [name for c in countries(lang) for name in (c.name, c.capital, *c.others)]
+    return frozenset(map(fold, (*known, *city_names(), *words(lang).FICTION)))
 
 
 def invent(chance: random.Random, lang: str) -> str:

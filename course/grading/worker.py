@@ -41,13 +41,14 @@ def main(user: int | None = None) -> None:
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
+    prepared = seccomp.prepare()
+    prepared[0].prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # becoming another user has taken bubblewrap's back
     torch.set_num_threads(1)  # a process with threads cannot be forked safely
     torch.manual_seed(0)
     warm = torch.randn(4, 4, requires_grad=True)
     (warm @ warm).softmax(-1).sum().backward()  # what torch does at first use only
     torch.nn.functional.cross_entropy(torch.randn(2, 3), torch.tensor([0, 1])).item()
     torch.randn(3).sort()
-    prepared = seccomp.prepare()
     prepared[0].prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # nobody may read or trace this process
     gc.collect()
     gc.freeze()

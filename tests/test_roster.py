@@ -96,6 +96,15 @@ def test_nobody_is_taken_for_another(tmp_path):
     assert people.find("x", "", "K@x")[0].id == "12345"
 
 
+def test_an_id_and_a_name_together_are_found_and_must_agree(tmp_path):
+    people = roster.read(table(tmp_path / "r.csv", "id,name\n2601,山田 太郎\n2602,佐藤 花\n"))
+    for text in ("2601_山田太郎", "2601 山田 太郎", "山田太郎(2601)", "2601@太郎山田", "2601-山田"):
+        found, _ = people.find(text)
+        assert found is not None and found.id == "2601", text
+    nobody, why = people.find("2601_佐藤花")
+    assert nobody is None and "2601, 2602" in why
+
+
 def test_an_id_twice_is_told_and_nobody_without_a_name_is_lost(tmp_path):
     people = roster.read(table(tmp_path / "r.csv", "id,name,email\n1,A B,\n1,C D,\n,E F,e@x\n,,\n,G H,\n"))
     assert [person.id for person in people.people] == ["1", "e@x", "G H"]

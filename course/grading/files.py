@@ -6,6 +6,7 @@ before it, so neither a path of any length nor a folder that becomes a link in b
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
+
+from course.grading.text import clean
 
 MAX_FILE = 20_000_000  # bytes of a notebook
 MAX_ZIP = 100_000_000  # bytes of a zip that a learner handed in
@@ -147,6 +150,11 @@ def walk(folder: Path, base: tuple[str, ...] = ()) -> Tree:
     return tree
 
 
+def lone(path: Path) -> Tree:
+    """A file alone, such as the zip of a download."""
+    return Tree([_file(path.parent, (path.name,), 0, path.stat())])
+
+
 def reason(error: Exception) -> str:
     """What the system said, without paths."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:120]
@@ -236,6 +244,16 @@ def _read(folder: Path, place: tuple[str, ...], longest: int) -> bytes:
     if len(raw) > longest:
         raise ValueError("It grew while it was read; hand in a finished file.")
     return raw
+
+
+def shown(text: str, longest: int = 200) -> str:
+    """A path or an id for people, the middle of a long one cut out: different texts stay different."""
+    seen = clean(text, 100_000)
+    if len(seen) <= longest:
+        return seen
+    known = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
+    half = (longest - len(known) - 2) // 2
+    return f"{seen[:half]}…{known}…{seen[-half:]}"
 
 
 def too_large(size: int, longest: int) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
 from course.grading.archives import ARCHIVE, MAX_NESTED, is_zip, members
 from course.grading.attempts import Attempt
 from course.grading.extract import NO_ANSWERS, read_notebook
-from course.grading.files import MAX_FILE, File, reason
-from course.grading.names import NOTEBOOK, copy_number, notebook_in
+from course.grading.files import MAX_FILE, File, reason, shown
+from course.grading.names import NOTEBOOK, copy_number, notebook_in, version_of
 from course.grading.platforms import TEXT, Platform, Sender
 from course.grading.submission import Person, Submission
-from course.grading.text import clean
 
 MAX_READ = 100  # notebooks of one learner
 MAX_BYTES = 200_000_000  # of one learner's notebooks and zips
@@ -73,10 +72,10 @@ def read(group: Group, platform: Platform) -> list[Attempt]:
 
 def _opened(group: Group) -> Iterator[Piece]:
     """The files and what is in their zips, those that lie near and bear no number of a copy first."""
-    left = MAX_BYTES
+    left: dict[Hashable, int] = defaultdict(lambda: MAX_BYTES)
 
     def near(piece: Piece) -> tuple[int, int, str]:
-        return len(piece.sender.rest), copy_number(piece.file.name), piece.file.path
+        return len(piece.file.parts), copy_number(piece.file.name), piece.file.path
 
     waiting = [(piece, 0) for piece in sorted(group.pieces, key=near, reverse=True)]
     while waiting:
@@ -88,7 +87,8 @@ def _opened(group: Group) -> Iterator[Piece]:
         try:
             if depth >= MAX_NESTED:
                 raise ValueError(f"Zips lie in zips more than {MAX_NESTED} deep here; it is not opened.")
-            if (left := left - file.size) < 0:
+            left[piece.source] -= file.size
+            if left[piece.source] < 0:
                 raise ValueError(_too_much())
             inner = members(file)
             if not inner:
@@ -115,7 +115,9 @@ class _Reading:
         self.unasked: list[str] = []  # notebooks without an answer
         self.others: list[File] = []
         self.more = Counter[str]()  # broken files without a line of their own
-        self.left, self.count = MAX_BYTES, 0
+        # For each source by itself: a file that only claims to be the learner's takes nothing from theirs.
+        self.left: dict[Hashable, int] = defaultdict(lambda: MAX_BYTES)
+        self.count = Counter[Hashable]()
         paths = [set(piece.file.parts[:-1]) for piece in group.pieces]
         self.course = any("exercises" in path for path in paths) and any("solutions" in path for path in paths)
 
@@ -129,7 +131,7 @@ class _Reading:
         if self.course and "solutions" in file.parts[:-1]:
             return  # who hands in the whole course does not hand in its solutions as their own
         submission = self._submission(piece)
-        if not file.trouble and (self.count >= MAX_READ or self.left < file.size):
+        if not file.trouble and (self.count[piece.source] >= MAX_READ or self.left[piece.source] < file.size):
             file.trouble = _too_much()
         try:
             if file.trouble:
@@ -140,8 +142,8 @@ class _Reading:
         except (OSError, ValueError) as error:
             submission.error = f"It cannot be read ({reason(error)})." if isinstance(error, OSError) else str(error)
         else:
-            self.left -= len(raw)
-            self.count += 1
+            self.left[piece.source] -= len(raw)
+            self.count[piece.source] += 1
             found = read_notebook(raw)
             if disguised and not found.answers:
                 self.others.append(file)
@@ -159,7 +161,7 @@ class _Reading:
         when = sender.when or (file.modified if self.platform.dated else None)
         return Submission(
             self.group.learner,
-            clean(file.path),
+            shown(file.path),
             remarks=[piece.remark] if piece.remark else [],
             name=person.name,
             email=person.email,
@@ -170,8 +172,10 @@ class _Reading:
 
     def _keep(self, piece: Piece, submission: Submission) -> None:
         sender = piece.sender
-        number = copy_number(piece.file.name)
-        attempt = Attempt(submission, piece.source, bool(sender.late), sender.number, number)
+        version = max(map(version_of, piece.file.parts[:-1]), default=0)
+        attempt = Attempt(
+            submission, piece.source, bool(sender.late), sender.number or version, copy_number(piece.file.name)
+        )
         if not submission.error:
             self.used.append(attempt)
         elif len(self.broken) < MAX_BROKEN:
@@ -190,7 +194,7 @@ class _Reading:
             found.append(extra)
         work = [file for file in self.others if may_be_work(file.name) or file.parts[-1] == TEXT]
         if self.used and work and self.platform.key != "github":
-            self._remark(found, f"Beside it, not read: {_some([clean(file.path) for file in work])}.")
+            self._remark(found, f"Beside it, not read: {_some([shown(file.path) for file in work])}.")
         if not found:
             found.append(self._instead())
         for text in self.group.remarks:
@@ -211,10 +215,10 @@ class _Reading:
         """What stands for a learner without any notebook."""
         kinds: dict[str, str] = {}
         for file in self.others:
-            kinds.setdefault(TEXT if file.name == TEXT else kind_of(file.name), clean(file.name))
+            kinds.setdefault(TEXT if file.name == TEXT else kind_of(file.name), shown(file.name))
         said = ", ".join(kind if kind == TEXT else f"{kind} ({name})" for kind, name in list(kinds.items())[:SHOWN])
         piece = self.group.pieces[0]
-        return self._nothing(clean(piece.file.path), f"No notebook; handed in: {said or 'nothing'}.")
+        return self._nothing(shown(piece.file.path), f"No notebook; handed in: {said or 'nothing'}.")
 
     def _nothing(self, file: str, error: str) -> Attempt:
         piece = self.group.pieces[0]

@@ -6,7 +6,6 @@ read, in bounds of their own, so that nobody's files cost another anything. What
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
@@ -16,9 +15,9 @@ from pathlib import Path
 
 from course.grading.archives import is_zip
 from course.grading.attempts import choose
-from course.grading.files import File
+from course.grading.files import File, shown
 from course.grading.handed import OTHER, Group, Piece, kind_of, may_be_work, read
-from course.grading.names import NOTEBOOK, person_in
+from course.grading.names import NOTEBOOK, person_in, unmarked
 from course.grading.platforms import METADATA, PLATFORMS, TIMESTAMP, Platform, Sender
 from course.grading.recognise import Recognised, recognise
 from course.grading.roster import Roster, joined, orders
@@ -26,14 +25,13 @@ from course.grading.roster import read as read_roster
 from course.grading.submission import Intake, Person
 from course.grading.text import clean
 
-LONGEST = 180  # characters of a learner's id; longer ones are told apart by what stands for their end
 MAX_NAMED = 20  # files with one and the same trouble that are listed one by one
 SHOWN = 3  # names in a sentence
 SORTS = 10  # of troubles that the notes tell
 
 
 def collect(folder: Path, platform: str | None = None, roster: Path | None = None) -> Intake:
-    """Everything that was handed in below a folder, or in a zip of it.
+    """Everything that was handed in below a folder, or in a zip that is given in its place.
 
     platform: one of `PLATFORMS`, where it is not to be recognised. roster: a table of the class, whose ids are then
     the learners'. Raises FileNotFoundError without a folder or anything in it, ValueError for an unknown platform or
@@ -42,13 +40,18 @@ def collect(folder: Path, platform: str | None = None, roster: Path | None = Non
     if platform is not None and platform not in PLATFORMS:
         raise ValueError(f'No platform is called "{clean(platform)}"; there are: {", ".join(PLATFORMS)}.')
     people = read_roster(roster) if roster is not None else None
-    if not folder.is_dir():
+    if not folder.is_dir() and not (folder.is_file() and is_zip(folder.name)):
         raise FileNotFoundError(f"There is no folder {folder}; give the folder of the submissions.")
     with ExitStack() as stack:
-        return _collected(folder, recognise(folder, stack, platform), people, platform is not None)
+        found = recognise(folder, stack, platform)
+        if roster is not None and roster.resolve().is_relative_to(folder.resolve()):  # it may lie there, too
+            own = roster.resolve().relative_to(folder.resolve()).parts
+            found.files = [file for file in found.files if (*file.before, *file.parts) != own]
+        return _collected(folder, found, people, platform is not None)
 
 
 def _collected(folder: Path, found: Recognised, people: Roster | None, said: bool) -> Intake:
+    """The submissions in the files that were found."""
     if not found.files:
         raise FileNotFoundError(f"There are no submissions in {folder}; give the folder of what was handed in.")
     intake = Intake(platform=found.platform.title, notes=[*found.notes, *(people.notes if people else [])])
@@ -75,11 +78,12 @@ def _attributed(found: Recognised, people: Roster | None, intake: Intake) -> tup
     groups: dict[str, Group] = {}
     nobody: dict[str, list[str]] = defaultdict(list)
     waiting: list[tuple[File, Sender]] = []
-    for file in found.files:
-        senders = found.platform.whose(file.parts, found.download)
+    sent = [(file, found.platform.whose(file.parts, found.download)) for file in found.files]
+    ids = {sender.id for _, senders in sent for sender in senders}
+    for file, senders in sent:
         if not senders and not _is_side_file(file, found.platform):
             nobody[file.trouble or _why_nobody(found.platform)].append(file.path)
-        for sender in senders:
+        for sender in senders if found.platform.vouches else [_without_mark(sender, ids) for sender in senders]:
             if found.platform.vouches or len(file.parts) > 1 or _makes_a_learner(file):
                 _add(groups, file, sender, found.platform, people, nobody)
             else:
@@ -99,6 +103,12 @@ def _attributed(found: Recognised, people: Roster | None, intake: Intake) -> tup
     return groups, sum(map(len, nobody.values()))
 
 
+def _without_mark(sender: Sender, ids: set[str]) -> Sender:
+    """The folder "taro (1)" beside "taro" is a second one of taro's; alone, it is whoever has that name."""
+    stem, number = unmarked(sender.id)
+    return replace(sender, id=stem, name=stem) if number and stem in ids else sender
+
+
 def _makes_a_learner(file: File) -> bool:
     """Is a file that lies alone a notebook, a zip, or a learner's folder that is none (a link, an unreadable one)?"""
     return bool(NOTEBOOK.search(file.name) or is_zip(file.name) or (file.trouble and kind_of(file.name) == OTHER))
@@ -110,6 +120,8 @@ def _may_be_work(file: File) -> bool:
 
 def _is_side_file(file: File, platform: Platform) -> bool:
     """A file that the platform itself writes."""
+    if platform.key == "sakai":
+        return file.parts == ("grades.csv",) or len(file.parts) == 2 or file.parts[1].startswith("Feedback")
     return file.parts == METADATA or (file.name == TIMESTAMP and platform.key == "nbgrader")
 
 
@@ -126,7 +138,7 @@ def _add(groups: dict[str, Group], file: File, sender: Sender, platform: Platfor
     if person is None and people is not None and not platform.vouches:
         nobody[f"Whose it is is not clear: {why}."].append(file.path)
         return
-    known = person or Person(_id(sender.id), clean(sender.name), clean(sender.email), number=_id(sender.id))
+    known = person or Person(shown(sender.id), clean(sender.name), clean(sender.email), number=shown(sender.id))
     group = groups.setdefault(known.id, Group(known.id, known))
     if why and (text := f"Not found in the roster: {why}.") not in group.remarks:
         group.remarks.append(text)
@@ -140,14 +152,6 @@ def _source(file: File, sender: Sender, platform: Platform) -> Hashable:
     outside = len(file.key) - len(sender.rest)
     in_folder = file.parts[: len(file.parts) - len(sender.rest)]
     return (file.before, file.key[:outside]) if in_folder and person_in(in_folder[-1]) else (file.before, file.key)
-
-
-def _id(text: str) -> str:
-    """A learner's id as it can be shown: different texts stay different."""
-    shown = clean(text, 10_000)
-    if len(shown) <= LONGEST:
-        return shown
-    return f"{shown[:LONGEST]}…{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
 # --- what the teacher is asked ------------------------------------------------------------------------------
@@ -183,7 +187,7 @@ def _ask_about_names(groups: dict[str, Group]) -> None:
                 other = groups[min(named)]
                 text = f"It lies with {group.learner}, and its name is that of {other.learner}: whose is it?"
                 group.pieces[position] = replace(piece, remark=" ".join(filter(None, [piece.remark, text])))
-                said = f"A file with {group.learner} bears this learner's name ({clean(piece.file.path)}): whose is it?"
+                said = f"A file with {group.learner} bears this learner's name ({shown(piece.file.path)}): whose is it?"
                 if len(other.remarks) < SHOWN:
                     other.remarks.append(said)
     for group in groups.values():
@@ -193,7 +197,7 @@ def _ask_about_names(groups: dict[str, Group]) -> None:
 
 
 def _some(names: Iterable[str]) -> str:
-    listed = [clean(name) for name in names]
+    listed = [shown(name) for name in names]
     return ", ".join(listed[:SHOWN]) + (f" and {len(listed) - SHOWN:,} more" if len(listed) > SHOWN else "")
 
 
@@ -204,7 +208,7 @@ def _count(number: int, noun: str) -> str:
 def _listed(nobody: dict[str, list[str]]) -> Iterable[tuple[str, str]]:
     """(file, why), the first ones of each reason by name, and the rest as a number."""
     for why, paths in nobody.items():
-        yield from ((clean(path), clean(why, 400)) for path in paths[:MAX_NAMED])
+        yield from ((shown(path), clean(why, 400)) for path in paths[:MAX_NAMED])
         if len(paths) > MAX_NAMED:
             yield f"{len(paths) - MAX_NAMED:,} more files", clean(why, 400)
 

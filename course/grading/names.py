@@ -19,6 +19,7 @@ _MARKS = (
     re.compile(r"[-_ ]v(?:er)?\.?(\d{1,4})$", re.IGNORECASE),
 )
 _FRONT = re.compile(r"^(?:copy (?:\d+ )?of |コピー ?[~～] ?)", re.IGNORECASE)
+_VERSION = re.compile(r"(?:version|attempt|バージョン)[ _-]?(\d{1,4})|第?(\d{1,3})回目?", re.IGNORECASE)
 _DASH = re.compile(r"[-_](\d{1,3})$")
 _ENDING = re.compile(
     r"(?:\.(?:ipynb|json|txt|zip|download|pdf|docx?|odt|pages|py|html?|md|png|jpe?g|rar|7z|tar|t?gz))+$", re.IGNORECASE
@@ -66,6 +67,12 @@ def copy_number(name: str) -> int:
     stem, number = unmarked(name)
     dash = _DASH.search(stem)
     return max(number, int(dash[1])) if dash else number
+
+
+def version_of(folder: str) -> int:
+    """Which attempt a folder holds, such as "Version 2" of Microsoft Teams; 0 if it is no such folder."""
+    found = _VERSION.fullmatch(plain(folder).strip())
+    return int(found[1] or found[2]) if found else 0
 
 
 def notebook_in(name: str) -> str:

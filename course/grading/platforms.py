@@ -6,6 +6,7 @@ path. A learner's own choice of names is never looked at where the platform's na
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,8 +38,9 @@ class Sender:
 
 @dataclass
 class Download:
-    """What a platform says in other places than a file's path."""
+    """What a platform says in other places than a file's path. folder: the name of the folder around everything."""
 
+    folder: str = ""
     prefix: str = ""  # before each learner's name, in GitHub Classroom's repositories
     stamps: dict[str, datetime] = field(default_factory=dict)  # folder -> when, of nbgrader
     senders: dict[str, list[Sender]] = field(default_factory=dict)  # folder or file -> who, of Gradescope, Blackboard
@@ -76,7 +78,9 @@ _BLACKBOARD = re.compile(
     r"(?P<work>.+)_(?P<id>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:_(?P<file>.+)|(?P<said>\.txt))", re.S
 )
 _GOOGLE = re.compile(r"(?P<name>.+?) [-–—] (?P<file>.+)", re.S)
+SAKAI = re.compile(r"(?P<name>.+)\((?P<id>[^()]+)\)", re.S)
 INBOUND = re.compile(r"(?P<id>[^+]+)\+(?P<work>[^+]+)\+(?P<when>[^+]+?)(?:\+.*)?", re.S)
+REPOSITORIES = "-submissions"  # the end of the name of the folder that GitHub Classroom's program makes
 TIMESTAMP, METADATA = "timestamp.txt", ("submission_metadata.yml",)
 TEXT = "(text typed into the platform's field)"
 
@@ -146,6 +150,15 @@ def gradescope(parts: Parts, download: Download) -> list[Sender]:
     return [replace(sender, rest=parts[1:]) for sender in download.senders.get(parts[0], ()) if len(parts) > 1]
 
 
+def sakai(parts: Parts, download: Download) -> list[Sender]:
+    """Yamada, Taro(yamada01)/Submission attachment(s)/02_attention.ipynb, beside a timestamp.txt."""
+    found = SAKAI.fullmatch(parts[0])
+    typed = len(parts) == 2 and parts[1].endswith("submissionText.html")
+    if found is None or (not typed and (len(parts) < 3 or parts[1].startswith("Feedback"))):
+        return []
+    return [Sender(found["id"], (TEXT,) if typed else parts[2:], found["name"], when=download.stamps.get(parts[0]))]
+
+
 def folders(parts: Parts, download: Download) -> list[Sender]:
     """One folder per learner (taro/…), or one file per learner (taro.ipynb, 02_attention_taro.ipynb), also in folders
     that are named after the work (02_attention/taro.ipynb)."""
@@ -169,7 +182,9 @@ def moment(text: str, form: str) -> datetime | None:
 
 
 def stamp(text: str) -> datetime | None:
-    """A time as nbgrader writes it, such as "2026-11-01 10:20:30.123456 UTC"; other zones by their offset."""
+    """A time such as nbgrader's "2026-11-01 10:20:30.123456 UTC", or Sakai's "20261101102030123", without a zone."""
+    if re.fullmatch(r"\d{14,17}", text.strip()):
+        return moment(text.strip()[:14], "%Y%m%d%H%M%S")
     plain = re.sub(r"\s*(?:UTC|GMT|Z)$", "+00:00", text.strip()[:60])
     try:
         found = datetime.fromisoformat(plain)
@@ -186,10 +201,10 @@ def _take(file: File, longest: int) -> str:
 
 
 def _stamps(files: Iterable[File], download: Download) -> None:
-    """The times in nbgrader's files timestamp.txt."""
+    """The times in the files timestamp.txt that nbgrader and Sakai write."""
     for file in files:
-        if len(file.parts) == 3 and file.name == TIMESTAMP and (when := stamp(_take(file, 200))):
-            download.stamps["/".join(file.parts[:2])] = when
+        if len(file.parts) in (2, 3) and file.name == TIMESTAMP and (when := stamp(_take(file, 200))):
+            download.stamps["/".join(file.parts[:-1])] = when
 
 
 def _named(files: Iterable[File], download: Download) -> None:
@@ -208,11 +223,9 @@ def _named(files: Iterable[File], download: Download) -> None:
 def _prefix(files: Iterable[File], download: Download) -> None:
     """What all repositories' names begin with, up to a hyphen."""
     names = sorted({file.parts[0] for file in files if len(file.parts) > 1})
-    if len(names) < 2:
-        return
-    first, last = names[0], names[-1]
-    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    download.prefix = first[: first.rfind("-", 0, same) + 1]
+    said = download.folder.removesuffix(REPOSITORIES) + "-"  # as GitHub's own program names it
+    same = os.path.commonprefix(names) if len(names) > 1 else ""  # noqa: RUF071  of letters, not of folders
+    download.prefix = said if all(name.startswith(said) for name in names) else same[: same.rfind("-") + 1]
 
 
 def _metadata(files: Iterable[File], download: Download) -> None:
@@ -249,6 +262,7 @@ PLATFORMS = {
         Platform("blackboard", "Blackboard", blackboard, prepare=_named),
         Platform("canvas", "Canvas", canvas),
         Platform("nbgrader", "nbgrader", nbgrader, strict=False, prepare=_stamps),
+        Platform("sakai", "Sakai", sakai, strict=False, prepare=_stamps),
         Platform("github", "GitHub Classroom", github, strict=False, dated=False, prepare=_prefix),
         Platform("google", "Google Classroom", google, vouches=False, strict=False),
         Platform("folders", "a folder or a file for each learner", folders, vouches=False, strict=False),

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from course.grading.archives import is_zip, members
-from course.grading.files import File, Tree, reason, walk
+from course.grading.files import File, Tree, lone, reason, walk
 from course.grading.names import NOTEBOOK, person_in
-from course.grading.platforms import INBOUND, METADATA, PLATFORMS, TIMESTAMP, Download, Platform
+from course.grading.platforms import INBOUND, METADATA, PLATFORMS, REPOSITORIES, SAKAI, TIMESTAMP, Download, Platform
 from course.grading.text import clean
 
 WRAPPINGS = 4  # folders and zips around everything, such as in "download.zip/submissions/ps2"
@@ -35,13 +35,13 @@ def recognise(folder: Path, stack: ExitStack, platform: str | None = None) -> Re
     stack: the files can be read until it is closed.
     """
     notes: list[str] = []
-    tree = _unwrapped(folder, stack, notes)
+    tree, name = _unwrapped(folder, stack, notes)
     files: list[File] = []
     for file in tree.files:  # downloads may lie side by side, such as submissions.zip and "submissions (1).zip"
         files += _opened(file, stack) if len(file.parts) == 1 and _is_download(file.name) else [file]
     tree.files = files
-    used, depth = _best(tree, folder, PLATFORMS[platform] if platform is not None else None)
-    found = Recognised([_below(file, depth) for file in files], used, notes=notes)
+    used, depth = _best(tree, name, PLATFORMS[platform] if platform is not None else None)
+    found = Recognised([_below(file, depth) for file in files], used, Download(name), notes)
     used.prepare(found.files, found.download)
     return found
 
@@ -49,10 +49,10 @@ def recognise(folder: Path, stack: ExitStack, platform: str | None = None) -> Re
 # --- the wrapping -------------------------------------------------------------------------------------------
 
 
-def _unwrapped(folder: Path, stack: ExitStack, notes: list[str]) -> Tree:
-    """The tree below what is a lone folder or zip around everything."""
+def _unwrapped(folder: Path, stack: ExitStack, notes: list[str]) -> tuple[Tree, str]:
+    """The tree below what is a lone folder or zip around everything, and the name of the folder that it is."""
     base: tuple[str, ...] = ()
-    tree = walk(folder)
+    tree, name = walk(folder) if folder.is_dir() else lone(folder), folder.name
     in_zip = False
     for _ in range(WRAPPINGS):
         first = tree.files[0] if tree.files else None
@@ -71,16 +71,19 @@ def _unwrapped(folder: Path, stack: ExitStack, notes: list[str]) -> Tree:
             tree = Tree(inner) if in_zip else walk(folder, base)
         else:
             break
-        notes.append(f"“{clean(first.parts[0])}” is taken for the whole class's.")
-    return tree
+        name = first.parts[0]
+        notes.append(f"“{clean(name)}” is taken for the whole class's.")
+    return tree, name
 
 
 def _wraps(name: str, inner: list[File]) -> bool:
     """Is a lone folder or zip that of everybody, and not of one learner?"""
     if any(platform.whose((name, "x"), Download()) for platform in PLATFORMS.values() if platform.strict):
         return False
+    if name.endswith(REPOSITORIES):
+        return True
     tops = {file.parts[0]: len(file.parts) > 1 for file in inner}
-    if not person_in(name) or any(_share(platform, Tree(inner), 0, Path(name)) > 0.5 for platform in PLATFORMS.values()
+    if not person_in(name) or any(_share(platform, Tree(inner), 0, name) > 0.5 for platform in PLATFORMS.values()
                                   if platform.strict):  # fmt: skip
         return bool(tops)
     return sum(bool(person_in(top)) and (folder or bool(NOTEBOOK.search(top))) for top, folder in tops.items()) > 1
@@ -110,33 +113,36 @@ def _below(file: File, depth: int) -> File:
 # --- the platform -------------------------------------------------------------------------------------------
 
 
-def _best(tree: Tree, folder: Path, wanted: Platform | None) -> tuple[Platform, int]:
+def _best(tree: Tree, name: str, wanted: Platform | None) -> tuple[Platform, int]:
     """The platform, and how many folders stand before its names."""
     if wanted is not None:
-        shares = [_share(wanted, tree, depth, folder) for depth in range(3)]
+        shares = [_share(wanted, tree, depth, name) for depth in range(3)]
         return wanted, shares.index(max(shares))
     for depth in range(2):  # one folder for each assignment, say, and in it what the platform wrote
         for platform in PLATFORMS.values():
-            if (platform.strict or depth == 0) and _share(platform, tree, depth, folder) > 0.5:
+            if (platform.strict or depth == 0) and _share(platform, tree, depth, name) > 0.5:
                 return platform, depth
     return PLATFORMS["folders"], 0
 
 
-def _share(platform: Platform, tree: Tree, depth: int, folder: Path) -> float:
+def _share(platform: Platform, tree: Tree, depth: int, name: str) -> float:
     """The part of the entries at a depth that are named as the platform names them."""
     below = [_below(file, depth) for file in tree.files if len(file.parts) > depth]
-    tops = {file.parts[0] for file in below}
+    tops, folders = {file.parts[0] for file in below}, {file.parts[0] for file in below if len(file.parts) > 1}
     if platform.key == "folders":
         return 0.0  # what is left when nothing else fits
     if platform.key == "gradescope":
         return float(any(file.parts == METADATA for file in below))
+    if platform.key == "sakai":
+        stamped = {file.parts[0] for file in below if len(file.parts) == 2 and file.name == TIMESTAMP}
+        return len({top for top in stamped if SAKAI.fullmatch(top)}) / max(1, len(folders))
     if platform.key == "github":
         repositories = sum(len(place) == depth + 1 for place in tree.repositories)
-        return max(repositories / max(1, len(tops)), float(folder.name.endswith("-submissions")))
+        return max(repositories / max(1, len(tops)), float(name.endswith(REPOSITORIES)))
     if platform.key == "nbgrader":
         marked = {file.parts[0] for file in below if len(file.parts) == 3 and file.name == TIMESTAMP}
         marked |= {top for top in tops if INBOUND.fullmatch(top)}
-        if folder.name == "submitted":
+        if name == "submitted":
             marked |= {file.parts[0] for file in below if len(file.parts) > 2}
         return len(marked) / max(1, len(tops))
     named: dict[tuple[str, ...], bool] = defaultdict(bool)

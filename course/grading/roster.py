@@ -65,12 +65,23 @@ class Roster:
                 two = sorted({by_id[0].id, *(person.id for person in by_name)})
                 return None, f"its id and its name are those of different people in the roster ({_some(two)})"
             return by_id[0], ""
-        found = by_id or by_name
+        found = by_id or by_name or self._in_parts(identity)
         if len(found) == 1:
             return found[0], ""
         if found:
             return None, f"the roster has {len(found)} people of that name ({_some([p.id for p in found])})"
         return None, "nobody in the roster has that id, name or e-mail"
+
+    def _in_parts(self, text: str) -> list[Person]:
+        """Who an id and a name together are, such as "2601_山田太郎" or "Taro Yamada (2601)"."""
+        words = re.split(r"[\s_,@()（）-]+", plain(text))[:20]
+        ids = [person for word in words for person in self.exact.get(word, [])]
+        rest = "".join(joined(word) for word in words if word not in self.exact)
+        named = self.named.get(rest, [])
+        both = [person for person in ids if person in named]
+        if both or not ids:
+            return both
+        return ids if not rest else [*ids, *named]  # at odds: whoever it may be
 
 
 def _some(ids: list[str]) -> str:

@@ -8,6 +8,7 @@ harmless characters. Whoever builds the row, not whoever writes the text, decide
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -64,6 +65,14 @@ def answer_ids(tokenizer: Tokenizer, answer: str) -> list[int]:
     return [*spoken(tokenizer, answer), tokenizer.special["<|end|>"]]
 
 
+def tidy(text: str) -> str:
+    """The text without what nobody types on purpose: control characters and halves of characters (surrogates).
+
+    Line breaks and tabs stay.
+    """
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
+
+
 def unfamiliar(tokenizer: Tokenizer, text: str) -> str:
     """A sentence where the tokenizer hardly knows the script of a text, else ""."""
     known = tokenizer.coverage(text)
@@ -104,7 +113,7 @@ class Conversation:
 
     remember: how many earlier exchanges the model is shown with a question. The course's assistant was tuned on
     single questions, so the default shows it none. Exchanges that do not fit into the context are left out, oldest
-    first. Raises ValueError when a question alone is too long.
+    first; then `notice` says so, else it is "". Raises ValueError for a question that is empty or too long.
     """
 
     model: GPT
@@ -114,13 +123,14 @@ class Conversation:
     remember: int = 0
     generator: torch.Generator | None = None
     messages: list[Message] = field(default_factory=list)
+    notice: str = ""
 
     def stream(self, text: str) -> Iterator[str]:
         """Ask, and receive the answer in pieces as they are generated, without the space before its first word.
 
         Incomplete characters wait for their rest.
         """
-        asked: Message = {"role": "user", "content": text}
+        asked: Message = {"role": "user", "content": tidy(text)}
         ids: list[int] = []
         shown = ""
         for token in stream(
@@ -132,7 +142,7 @@ class Conversation:
             self.generator,
         ):
             ids.append(token)
-            whole = self.tokenizer.decode(ids).removesuffix("\ufffd").removeprefix(" ")
+            whole = tidy(self.tokenizer.decode(ids)).removesuffix("\ufffd").removeprefix(" ")
             if len(whole) > len(shown):
                 yield whole[len(shown) :]
                 shown = whole
@@ -143,10 +153,23 @@ class Conversation:
         return "".join(self.stream(text)).strip()
 
     def _prompt(self, asked: Message) -> list[int]:
+        if not asked["content"].strip():
+            raise ValueError("There is no question; write one.")
         context = self.model.config.context_length
-        for kept in range(max(0, self.remember), -1, -1):
+        wanted = min(max(0, self.remember), len(self.messages) // 2)
+        for kept in range(wanted, -1, -1):
             history = self.messages[-2 * kept :] if kept else []
             ids = render(self.tokenizer, [*history, asked])
             if len(ids) < context - 8:  # some room for an answer
+                self.notice = self._forgotten(wanted - kept)
                 return ids
         raise ValueError(f"The question has {len(ids)} tokens and the context {context}; ask a shorter one.")
+
+    def _forgotten(self, n: int) -> str:
+        """What to say when the n oldest exchanges, of those to be remembered, do not fit."""
+        context = self.model.config.context_length
+        return (
+            f"This talk is longer than the model's context of {context} tokens; its beginning is forgotten."
+            if n
+            else ""
+        )

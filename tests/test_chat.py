@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from course import chat
-from course.chat import Conversation, answer, answer_ids, prompt_ids, render, stop_tokens, unfamiliar
+from course.chat import Conversation, answer, answer_ids, prompt_ids, render, stop_tokens, tidy, unfamiliar
 from course.generate import GREEDY, Sampling, generate
 from course.tokenizer import SPECIAL_TOKENS, Tokenizer
 from course.transformer import GPT, GPTConfig
@@ -189,6 +189,54 @@ def test_the_stream_of_a_model_is_its_answer() -> None:
     whole = generate(model, [prompt_ids(BYTES, "Hi?")], 10, GREEDY, stop_tokens(BYTES))[0]
     assert len(whole) > 0
     assert "".join(talk.stream("Hi?")) == BYTES.decode(whole).removesuffix("\ufffd").removeprefix(" ")
+
+
+def test_a_talk_longer_than_the_context_says_so_each_time_until_it_fits_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    say(monkeypatch, b"a" * 10, b"b" * 10, b"c", b"d", b"e")
+    talk = Conversation(model_for(context_length=40), BYTES, remember=2)
+    notices = []
+    for question in ("x" * 10, "y" * 3, "z", "?", "!"):
+        talk.ask(question)
+        notices.append(talk.notice)
+    said = "This talk is longer than the model's context of 40 tokens; its beginning is forgotten."
+    assert notices == ["", "", said, "", ""]  # 25, 18 and 4 tokens do not fit; 18, 7 and 4 do
+    assert Conversation(model_for(), BYTES).notice == ""
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n", "\x00\x1b", "\ud83d"])
+def test_nothing_is_no_question(text: str) -> None:
+    talk = Conversation(model_for(), BYTES)
+    with pytest.raises(ValueError, match="There is no question; write one"):
+        talk.ask(text)
+    assert talk.messages == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("What is\x07 the capital of\x00 Japan?\x1b", "What is the capital of Japan?"),
+        ("\ud83d\ude00 Hi \udc80", " Hi "),
+        (
+            "Zorbia is a country.\n\tIts capital is Kel. 東京 👩🏽‍🚀 é ½",
+            "Zorbia is a country.\n\tIts capital is Kel. 東京 👩🏽‍🚀 é ½",
+        ),
+    ],
+)
+def test_control_characters_and_halves_of_characters_are_not_read(
+    typed: str, read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = say(monkeypatch, b"\x07ok\x1b[31m")
+    talk = Conversation(model_for(256), BYTES)
+    assert tidy(typed) == read
+    assert talk.ask(typed) == "ok[31m"  # nor written, or a model might drive the terminal
+    assert prompts == [prompt_ids(BYTES, read)]
+
+
+def test_a_question_may_be_a_conversation() -> None:
+    turns = ("What is the capital of Peru?", "It is Lima.", "And its currency?")
+    said = [{"role": role, "content": text} for role, text in zip(("user", "assistant", "user"), turns, strict=True)]
+    assert prompt_ids(BYTES, turns) == render(BYTES, said)
+    assert prompt_ids(BYTES, "Hi") == prompt_ids(BYTES, ["Hi"])
 
 
 def test_a_negative_memory_remembers_nothing() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from course.chain import store
-from course.chat import Conversation, Message
+from course.chat import Conversation, Message, tidy
 from course.generate import Sampling
 from course.reward import RewardModel, score
 from course.runtime import generator
@@ -24,6 +24,7 @@ HINTS = {
     "reward": 'Ask about countries, and see rewards of four answers; or judge your own: "question | answer".',
     "assistant": "Ask about countries.",
 }
+TEMPERATURES = {"base": 0.8}  # a text that always takes the likeliest token soon repeats itself for ever
 DRAWN = 4  # answers that the reward model is shown
 
 
@@ -36,6 +37,20 @@ class Talk(Protocol):
 
     def stream(self, text: str) -> Iterator[str]:
         """The answer to `text`, in pieces."""
+
+
+class Answering(Conversation):
+    """A conversation that says, before its answer, when it has forgotten its beginning."""
+
+    def stream(self, text: str) -> Iterator[str]:
+        """The answer to `text`, in pieces."""
+        pieces = super().stream(text)
+        first = next(pieces, "")  # by now the conversation knows what fits
+        if self.notice:
+            yield f"({self.notice})\n"
+        if first:
+            yield first
+        yield from pieces
 
 
 class Continuation(Conversation):
@@ -57,7 +72,9 @@ class Cutting:
 
     def stream(self, text: str) -> Iterator[str]:
         """Each token between bars, as it stands in the text, and its id."""
-        ids = self.tokenizer.encode(text)
+        ids = self.tokenizer.encode(
+            "".join(c for c in text if not "\ud800" <= c <= "\udfff")
+        )  # no halves of characters
         yield " ".join(f"|{self.tokenizer.token(i)}| {i}" for i in ids) + f"   ({len(ids)} tokens)"
 
 
@@ -71,7 +88,7 @@ class Judgement:
 
     def stream(self, text: str) -> Iterator[str]:
         """A line for each answer: its reward, and the answer."""
-        question, bar, own = (part.strip() for part in text.partition("|"))
+        question, bar, own = (part.strip() for part in tidy(text).partition("|"))
         if bar and not (question and own):
             raise ValueError('Write the question before the bar and the answer after it: "question | answer".')
         answers = [own] if bar else [self.writer.ask(question) for _ in range(DRAWN)]
@@ -81,12 +98,15 @@ class Judgement:
         yield "\n".join(f"{reward:+.2f}  {' '.join(written.split())}" for reward, written in ranked)
 
 
-def talk_with(kind: str, temperature: float = 0.0, seed: int = 0) -> tuple[Talk, str]:
+def talk_with(kind: str, temperature: float | None = None, seed: int = 0) -> tuple[Talk, str]:
     """A voice of the chain, and a sentence or two that say which models speak. Raises as `store.load_chain` does.
 
-    temperature: of the answers; the reward model is shown different ones, so for it 0 means 1.
+    temperature: of the answers; None for what suits the kind. The reward model is shown different ones, so for it 0
+    means 1.
     """
     chance = generator(seed)
+    if temperature is None:
+        temperature = TEMPERATURES.get(kind, 0.0)
     if kind == "tokenizer":
         return Cutting(store.load_tokenizer()), store.describe("tokenizer")
     if kind == "reward":
@@ -94,5 +114,5 @@ def talk_with(kind: str, temperature: float = 0.0, seed: int = 0) -> tuple[Talk,
         writer = Conversation(sft, tokenizer, Sampling(temperature or 1.0), generator=chance)
         return Judgement(reward, tokenizer, writer), which
     tokenizer, model, which = store.load_chain(kind)
-    talker, length = (Continuation, 64) if kind == "base" else (Conversation, 32)
+    talker, length = (Continuation, 64) if kind == "base" else (Answering, 32)
     return talker(model, tokenizer, Sampling(temperature), length, generator=chance), which

@@ -10,6 +10,7 @@ import builtins
 import dis
 import html
 import linecache
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from types import CodeType
@@ -19,7 +20,8 @@ import torch
 from torch import Tensor
 
 from course.practice import exercises, progress
-from course.practice.exercise import PRELUDE, PUBLIC_SEED, Exercise, Verdict, difference, judge
+from course.practice.compare import difference
+from course.practice.exercise import PRELUDE, PUBLIC_SEED, Exercise, Verdict, judge
 from course.practice.plain import Raised, call
 
 GREEN, RED, GREY = "#009E73", "#D55E00", "#666666"  # as in `plots`; told apart by their signs, too
@@ -36,6 +38,9 @@ def check(function: Callable[..., Any], seed: int = PUBLIC_SEED) -> Feedback:
     if not callable(function) or not hasattr(function, "__name__"):
         raise TypeError(f"Give the function itself, as in check(causal_mask), not {type(function).__name__}.")
     exercise = exercises.find(function.__name__)
+    if why := did_not_run(function):
+        verdict = Verdict("raised", category="raised SyntaxError", message=why)
+        return Feedback(exercise, verdict, remark=progress.record(exercise, verdict))
     cases = exercise.draw(seed)
     with torch.random.fork_rng(devices=[]):  # the answer's draws do not disturb the notebook's
         expected = exercise.expected(cases)
@@ -50,6 +55,25 @@ def check(function: Callable[..., Any], seed: int = PUBLIC_SEED) -> Feedback:
     pairs = ((e, r) for e, r in zip(expected, results, strict=True) if difference(e, r, exercise.tolerance))
     wanted, got = next(pairs, (None, None)) if verdict.status == "failed" else (None, None)
     return Feedback(exercise, verdict, wanted, got, progress.record(exercise, verdict))
+
+
+def did_not_run(function: Callable[..., Any]) -> str | None:
+    """Why this function is not the newest attempt at it: a later cell with its `def` did not get so far as to run it.
+
+    Then the older function is still there, and would be judged in its place. IPython keeps what was typed in `In`.
+    """
+    begins = re.compile(rf"^(async )?def {re.escape(function.__name__)}\b", re.MULTILINE)
+    typed = getattr(function, "__globals__", {}).get("In")
+    attempts = [cell for cell in typed if begins.search(cell)] if isinstance(typed, list) else []
+    source = _source_of(function)
+    if not attempts or not source or attempts[-1].strip() == source.strip():
+        return None
+    again = "Mend it and run it again; until then the function of an earlier cell would be judged."
+    try:
+        compile(attempts[-1], "", "exec")
+    except SyntaxError as error:
+        return f"Your newest `{function.__name__}` did not run: {error.msg} (line {error.lineno} of its cell). {again}"
+    return f"The cell with your newest `{function.__name__}` stopped before it came to its `def`. {again}"
 
 
 def names_from_elsewhere(exercise: Exercise, function: Callable[..., Any]) -> list[str]:
@@ -68,11 +92,16 @@ def names_from_elsewhere(exercise: Exercise, function: Callable[..., Any]) -> li
 
 def _cell_of(function: Any) -> CodeType | None:
     """The whole cell that a function was written in, compiled. None where there is none, or its names are unknown."""
-    source = "".join(linecache.getlines(getattr(getattr(function, "__code__", None), "co_filename", "")))
+    source = _source_of(function)
     try:
         return compile(source, "", "exec") if source and "import *" not in source else None
     except SyntaxError:  # a magic such as %time
         return None
+
+
+def _source_of(function: Any) -> str:
+    """The text of the whole cell that a function was written in, "" where there is none."""
+    return "".join(linecache.getlines(getattr(getattr(function, "__code__", None), "co_filename", "")))
 
 
 def _names(code: CodeType, instructions: tuple[str, ...]) -> set[str]:
@@ -105,6 +134,8 @@ class Feedback:
         points = f"{self.exercise.points} point{'s' if self.exercise.points > 1 else ''}"
         if self.verdict.status == "not attempted":
             return f"{sign} {self.exercise.title}: not attempted yet ({points}, {self.exercise.minutes} minutes)"
+        if not self.verdict.cases:
+            return f"{sign} {self.exercise.title}: not judged ({points})"
         return f"{sign} {self.exercise.title}: {self.verdict.right} of {self.verdict.cases} cases right ({points})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

@@ -10,11 +10,16 @@ import torch
 from torch import Tensor
 
 from course import attention as library
-from course.practice.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake, whole
 
 
 def mask_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for T in (4, 1, int(torch.randint(5, 12, (), generator=chance))):
+        yield {"T": T}
+
+
+def wide_mask_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for T in (1, whole(chance, 2, 60), whole(chance, 61, 250), whole(chance, 150, 250)):
         yield {"T": T}
 
 
@@ -27,6 +32,13 @@ def q_and_k(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         yield {"q": 2 * torch.randn(T, d, generator=chance), "k": 2 * torch.randn(S, d, generator=chance)}
 
 
+def wide_q_and_k(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    n = whole(chance, 2, 12)
+    for T, S in ((n, n), (n, n + whole(chance, 1, 12)), (n + whole(chance, 1, 12), n)):
+        d = whole(chance, 2, 40)
+        yield {"q": 2 * torch.randn(T, d, generator=chance), "k": 2 * torch.randn(S, d, generator=chance)}
+
+
 def attention_weights(q: Tensor, k: Tensor) -> Tensor:
     return library.attention_weights(q, k)
 
@@ -36,10 +48,26 @@ def q_k_v_and_mask(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         *batch, T, d = shape
         k, v = (torch.randn(*batch, S, d, generator=chance) for _ in range(2))
         mask = library.causal_mask(T) if masked else None
-        if masked and S != T:  # any mask, not the causal one; every query may look somewhere
-            mask = torch.rand(T, S, generator=chance) < 0.5
-            mask[:, 0], mask[:, -1], mask[0, 1] = True, False, False
+        if masked and S != T:
+            mask = any_mask(chance, T, S)
         yield {"q": 2 * torch.randn(shape, generator=chance), "k": 2 * k, "v": v, "mask": mask}
+
+
+def any_mask(chance: torch.Generator, T: int, S: int) -> Tensor:
+    """Not the causal one; every query may look somewhere."""
+    mask = torch.rand(T, S, generator=chance) < 0.5
+    mask[:, 0], mask[:, -1], mask[0, 1] = True, False, False
+    return mask
+
+
+def wide_q_k_v_and_mask(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for axes, masked in ((0, ""), (1, "causal"), (2, "any"), (3, "")):
+        batch = [whole(chance, 1, 3) for _ in range(axes)]
+        T, d = whole(chance, 2, 9), whole(chance, 2, 24)
+        S = T if masked == "causal" else T + whole(chance, 1, 9)
+        q, k, v = (torch.randn(*batch, n, d, generator=chance) for n in (T, S, S))
+        mask = {"": None, "causal": library.causal_mask(T), "any": any_mask(chance, T, S)}[masked]
+        yield {"q": 2 * q, "k": 2 * k, "v": v, "mask": mask}
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -80,13 +108,22 @@ def over_queries(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor
 
 
 def projections(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for B, T, D, H in ((1, 3, 4, 1), (2, 4, 8, 2), (2, 5, 12, 3)):
-        yield {
-            "x": torch.randn(B, T, D, generator=chance),
-            "w_qkv": torch.randn(D, 3 * D, generator=chance) / math.sqrt(D),
-            "w_out": torch.randn(D, D, generator=chance) / math.sqrt(D),
-            "n_head": H,
-        }
+    for B, T, D, H in ((1, 3, 4, 1), (2, 4, 8, 2), (2, 5, 12, 4)):
+        yield a_projection(chance, B, T, D, H)
+
+
+def wide_projections(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for d_head, H in ((whole(chance, 2, 16), 1), (whole(chance, 2, 3), whole(chance, 2, 6)), (whole(chance, 5, 8), 3)):
+        yield a_projection(chance, whole(chance, 1, 3), whole(chance, 3, 8), d_head * H, H)
+
+
+def a_projection(chance: torch.Generator, B: int, T: int, D: int, H: int) -> dict[str, Any]:
+    return {
+        "x": torch.randn(B, T, D, generator=chance),
+        "w_qkv": torch.randn(D, 3 * D, generator=chance) / math.sqrt(D),
+        "w_out": torch.randn(D, D, generator=chance) / math.sqrt(D),
+        "n_head": H,
+    }
 
 
 def multi_head(x: Tensor, w_qkv: Tensor, w_out: Tensor, n_head: int) -> Tensor:
@@ -141,6 +178,7 @@ EXERCISES = (
             "torch.ones(T, T, dtype=torch.bool).tril()",
         ),
         cases=mask_cases,
+        wide=wide_mask_cases,
         reference=causal_mask,
         mistakes=(
             Mistake(FUTURE + " tril, not triu?", lambda T: causal_mask(T).T),
@@ -170,6 +208,7 @@ EXERCISES = (
             "scores = q @ k.T / math.sqrt(q.size(-1)), and then a softmax over the last axis.",
         ),
         cases=q_and_k,
+        wide=wide_q_and_k,
         reference=attention_weights,
         mistakes=(
             Mistake(UNSCALED, lambda q, k: (q @ k.T).softmax(-1)),
@@ -206,6 +245,7 @@ EXERCISES = (
             "scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1)); mask if there is one; softmax(-1) @ v.",
         ),
         cases=q_k_v_and_mask,
+        wide=wide_q_k_v_and_mask,
         reference=attention,
         mistakes=(
             Mistake(UNSCALED, unscaled),
@@ -231,6 +271,7 @@ EXERCISES = (
             "After attention go the same way back: transpose(1, 2), flatten(2), and multiply by w_out.",
         ),
         cases=projections,
+        wide=wide_projections,
         reference=multi_head,
         uses=("02-causal-mask", "02-attention"),
         mistakes=(
@@ -258,6 +299,7 @@ EXERCISES = (
             "Mask the scores with −∞ first, and take the softmax once, last.",
         ),
         cases=q_k_v_and_mask,
+        wide=wide_q_k_v_and_mask,
         reference=attention,
         uses=("02-attention",),
         mistakes=(

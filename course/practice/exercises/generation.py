@@ -11,7 +11,7 @@ from torch import Tensor
 
 from course import attention as library_of_attention
 from course import generate as library
-from course.practice.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake, between, different, whole
 
 CPU = torch.device("cpu")
 
@@ -35,6 +35,15 @@ def logits_and_temperature(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     yield {"logits": spread(6, chance), "temperature": 0.0}
     yield {"logits": 200 + spread(4, chance), "temperature": a_temperature}  # exp(100) is too much for float32
     yield {"logits": torch.randn(1, generator=chance), "temperature": 0.7}
+
+
+def wide_logits_and_temperature(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    V = whole(chance, 3, 30)
+    for temperature in (0.0, between(chance, 0.2, 0.8), between(chance, 1.3, 3.0)):
+        yield {"logits": spread(V, chance, 2 / V, 2 / V), "temperature": temperature}
+    large = whole(chance, 150, 300) + spread(V, chance, 2 / V, 2 / V)
+    yield {"logits": large, "temperature": between(chance, 1.2, 1.6)}
+    yield {"logits": torch.randn(1, generator=chance), "temperature": between(chance, 0.2, 2.0)}
 
 
 def with_temperature(logits: Tensor, temperature: float) -> Tensor:
@@ -62,6 +71,12 @@ def logits_and_k(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         yield {"logits": spread(V, chance), "k": k}
 
 
+def wide_logits_and_k(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    V = whole(chance, 5, 40)
+    for k in (1, whole(chance, 2, V - 2), whole(chance, 2, V - 2), V, V + whole(chance, 1, 60)):
+        yield {"logits": spread(V, chance, 2 / V, 2 / V), "k": k}
+
+
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
     return library.next_token_distribution(logits, library.Sampling(top_k=k))
 
@@ -83,6 +98,16 @@ def probs_and_p(chance: torch.Generator) -> Iterator[dict[str, Any]]:
             probs = torch.cat((ranked[[1, 0]], ranked[2:][torch.randperm(4, generator=chance)]))
         inside = 0.2 + 0.6 * torch.rand((), generator=chance)  # p lies well inside what the last kept token adds
         yield {"probs": probs, "p": (ranked[: kept - 1].sum() + inside * ranked[kept - 1]).item()}
+
+
+def wide_probs_and_p(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    V = whole(chance, 5, 30)
+    for kept in (1, whole(chance, 2, V - 2), whole(chance, 2, V - 2), V):
+        probs = spread(V, chance, 1 / V, 1 / V).softmax(-1)
+        ranked = probs.sort(descending=True).values
+        yield {"probs": probs, "p": (ranked[: kept - 1].sum() + between(chance, 0.2, 0.8) * ranked[kept - 1]).item()}
+    exactly = torch.tensor([0.5, 0.25, 0.125, 0.125])  # the likeliest, or two of them, hold just p
+    yield {"probs": exactly[torch.randperm(4, generator=chance)], "p": (0.5, 0.75)[whole(chance, 0, 1)]}
 
 
 def keep_top_p(probs: Tensor, p: float) -> Tensor:
@@ -121,6 +146,19 @@ def probs_and_u(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     yield {"probs": torch.ones(1), "u": torch.rand((), generator=chance).item() * 0.99}
 
 
+def wide_probs_and_u(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    V = whole(chance, 6, 60)
+    probs = spread(V, chance, 1 / V, 1 / V).softmax(-1)
+    for target in (0, whole(chance, 1, V - 2), whole(chance, 1, V - 2), V - 1):
+        yield {"probs": probs, "u": (probs[:target].sum() + between(chance, 0.2, 0.8) * probs[target]).item()}
+    impossible = whole(chance, 1, 9)
+    possible = spread(V, chance, 1 / V, 1 / V).softmax(-1)
+    yield {"probs": torch.cat((torch.zeros(impossible), possible)), "u": 0.0}
+    halves = torch.zeros(V)
+    halves[different(chance, 2, 0, V)] = 0.5
+    yield {"probs": halves, "u": 0.5}  # where one stretch ends and another begins
+
+
 def draw(probs: Tensor, u: float) -> int:
     return int(library.draw(probs[None], torch.tensor([u])))
 
@@ -134,9 +172,18 @@ def by_rank(probs: Tensor, u: float) -> int:
 
 def one_token_and_caches(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for S, d in ((3, 4), (0, 8), (1, 6), (int(torch.randint(5, 9, (), generator=chance)), 16)):
-        q, k, v = torch.randn(3, 1, d, generator=chance).unbind()
-        k_cache, v_cache = torch.randn(2, S, d, generator=chance).unbind()
-        yield {"q": 2 * q, "k": 2 * k, "v": v, "k_cache": 2 * k_cache, "v_cache": v_cache}
+        yield a_token_and_caches(chance, S, d)
+
+
+def wide_token_and_caches(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for S in (0, 1, whole(chance, 2, 9), whole(chance, 10, 40)):
+        yield a_token_and_caches(chance, S, whole(chance, 4, 32))
+
+
+def a_token_and_caches(chance: torch.Generator, S: int, d: int) -> dict[str, Any]:
+    q, k, v = torch.randn(3, 1, d, generator=chance).unbind()
+    k_cache, v_cache = torch.randn(2, S, d, generator=chance).unbind()
+    return {"q": 2 * q, "k": 2 * k, "v": v, "k_cache": 2 * k_cache, "v_cache": v_cache}
 
 
 def cached_attention(q: Tensor, k: Tensor, v: Tensor, k_cache: Tensor, v_cache: Tensor) -> list[Tensor]:
@@ -176,6 +223,16 @@ def some_prompts(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         prompts = [torch.randint(1, 100, (length,), generator=chance).tolist() for length in lengths]
         prompts[0][0] = 0 if len(prompts) == 3 else prompts[0][0]  # a token like any other
         yield {"prompts": prompts}
+
+
+def wide_prompts(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    longest = whole(chance, 4, 14)
+    for B in (1, whole(chance, 2, 3), whole(chance, 3, 6)):
+        lengths = [whole(chance, 1, longest) for _ in range(B - 1)] + [longest]
+        lengths = [lengths[i] for i in torch.randperm(B, generator=chance)]
+        prompts = [torch.randint(1, 50_000, (length,), generator=chance).tolist() for length in lengths]
+        prompts[whole(chance, 0, B - 1)][0] = 0  # a token like any other
+        yield {"prompts": prompts if B < 3 else [*prompts, [0]]}
 
 
 def padded_prompts(prompts: list[list[int]]) -> list[Tensor]:
@@ -239,6 +296,7 @@ EXERCISES = (
             "Otherwise (logits / temperature).softmax(dim=-1); softmax takes care of very large logits.",
         ),
         cases=logits_and_temperature,
+        wide=wide_logits_and_temperature,
         reference=with_temperature,
         mistakes=(
             Mistake(MULTIPLIED, greedy_or(lambda logits, temperature: (logits * temperature).softmax(-1))),
@@ -283,6 +341,7 @@ EXERCISES = (
             "logits.masked_fill(logits < border, -torch.inf), and then a softmax: it makes the rest sum to 1.",
         ),
         cases=logits_and_k,
+        wide=wide_logits_and_k,
         reference=keep_top_k,
         mistakes=(
             Mistake(NOT_UNIT, lambda logits, k: logits.softmax(-1).masked_fill(below_kth(logits, k), 0.0)),
@@ -331,6 +390,7 @@ EXERCISES = (
             "ranked[before >= p] = 0; result = torch.zeros_like(probs); result[order] = ranked; divide by its sum.",
         ),
         cases=probs_and_p,
+        wide=wide_probs_and_p,
         reference=keep_top_p,
         mistakes=(
             Mistake(
@@ -379,6 +439,7 @@ EXERCISES = (
             "That is the number of ends that are ≤ u: int((probs.cumsum(0) <= u).sum()).",
         ),
         cases=probs_and_u,
+        wide=wide_probs_and_u,
         reference=draw,
         mistakes=(
             Mistake("You take the likeliest, whatever u is: that is greedy.", lambda probs, u: int(probs.argmax())),
@@ -428,6 +489,7 @@ EXERCISES = (
             "weights = (q @ keys.T / math.sqrt(q.size(-1))).softmax(dim=-1); return [weights @ values, keys, values]",
         ),
         cases=one_token_and_caches,
+        wide=wide_token_and_caches,
         reference=cached_attention,
         mistakes=(
             Mistake(
@@ -491,6 +553,7 @@ EXERCISES = (
             "Positions count from each prompt's first token: (place - padding[:, None]).clamp_min(0).",
         ),
         cases=some_prompts,
+        wide=wide_prompts,
         reference=padded_prompts,
         mistakes=(
             Mistake(

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course import evaluate
-from course.practice.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake, between, different, whole
 from course.train import TrainConfig
 from course.train import learning_rate_at as library_rate
 
@@ -30,6 +30,13 @@ def window_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         yield {"tokens": some_tokens(chance, n), "start": start, "length": length}
 
 
+def wide_window_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for length in (1, whole(chance, 2, 20), whole(chance, 21, 60)):
+        start = whole(chance, 2, 80)
+        tokens = some_tokens(chance, start + length + whole(chance, 2, 40), 60_000)
+        yield {"tokens": tokens, "start": start, "length": length}
+
+
 def inputs_and_targets(tokens: Tensor, start: int, length: int) -> list[Tensor]:
     return [tokens[start : start + length], tokens[start + 1 : start + length + 1]]
 
@@ -38,8 +45,17 @@ def token_rows(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for n, size in ((40, 4), (200, 12), (120, 7)):
         likely = torch.rand(size, generator=chance) ** 2 + 0.02
         row = torch.multinomial(likely, n, replacement=True, generator=chance)
+        row[row == 2] = 3  # a token that does not occur
         row[-3:] = torch.tensor([0, 0, 1])
         yield {"tokens": row}
+
+
+def wide_token_rows(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for size in (whole(chance, 3, 6), whole(chance, 5, 12), whole(chance, 8, 20)):
+        likely = torch.rand(size, generator=chance) ** 2 + 0.02
+        row = torch.multinomial(likely, whole(chance, 40, 300), replacement=True, generator=chance)
+        row[-3:] = torch.tensor([0, 0, 1])
+        yield {"tokens": torch.tensor(different(chance, size, 0, 300))[row]}  # most ids do not occur
 
 
 def without_context(tokens: Tensor) -> float:
@@ -82,6 +98,16 @@ def schedule_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         yield {"step": step, "steps": steps, "warmup": warmup, "highest": highest, "lowest": highest * fall}
 
 
+def wide_schedule_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    warmup = whole(chance, 6, 60)
+    steps = warmup * 4 + whole(chance, 3, 200)
+    inside, later = whole(chance, 2, warmup - 2), whole(chance, warmup + 2, steps - 2)
+    for step in (0, inside, warmup - 1, warmup, later, whole(chance, 2 * warmup, 3 * warmup), steps - 1):
+        highest = between(chance, 0.05, 1.0)
+        lowest = highest * between(chance, 0.02, 0.5)
+        yield {"step": step, "steps": steps, "warmup": warmup, "highest": highest, "lowest": lowest}
+
+
 def rate_at(step: int, steps: int, warmup: int, highest: float, lowest: float) -> float:
     return library_rate(step, TrainConfig(steps, highest, warmup, lowest / highest))
 
@@ -114,13 +140,22 @@ def down_to_zero(step: int, steps: int, warmup: int, highest: float, lowest: flo
 
 def step_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for V, n, clip, learning_rate in ((5, 6, 100.0, 2.0), (8, 12, 0.05, 3.0), (6, 9, 0.1, 1.5)):
-        yield {
-            "weight": torch.randn(V, V, generator=chance),
-            "inputs": torch.randint(V, (n,), generator=chance),
-            "targets": torch.randint(V, (n,), generator=chance),
-            "learning_rate": learning_rate,
-            "clip": clip,
-        }
+        yield a_step(chance, V, n, clip, learning_rate)
+
+
+def wide_step_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for clip in (between(chance, 50, 100), between(chance, 0.02, 0.06), between(chance, 0.07, 0.15)):
+        yield a_step(chance, whole(chance, 4, 12), whole(chance, 4, 16), clip, between(chance, 1, 4))
+
+
+def a_step(chance: torch.Generator, V: int, n: int, clip: float, learning_rate: float) -> dict[str, Any]:
+    return {
+        "weight": torch.randn(V, V, generator=chance),
+        "inputs": torch.randint(V, (n,), generator=chance),
+        "targets": torch.randint(V, (n,), generator=chance),
+        "learning_rate": learning_rate,
+        "clip": clip,
+    }
 
 
 def training_step(
@@ -161,6 +196,19 @@ def milestone_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         yield {"losses": losses, "levels": levels}
 
 
+def wide_milestone_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for _ in range(3):
+        n = whole(chance, 12, 90)
+        curve = 7.2 * torch.exp(-3 * torch.arange(n) / n) + 0.3 + 0.4 * torch.rand(n, generator=chance)
+        curve[0], curve[-1] = curve.max() + 0.3, curve.min() - 0.1
+        losses = curve.tolist()
+        reached = [max(losses[place:]) for place in different(chance, 3, 0, n - 2)]  # exactly, then never again
+        ends = [losses[0] - 0.1, losses[-1] + 0.05]  # reached by the second step, and by the last
+        levels = [9.0, 0.05, *ends, between(chance, 1, 6), *reached]
+        order = torch.randperm(len(levels), generator=chance).tolist()
+        yield {"losses": losses, "levels": [levels[i] for i in order]}
+
+
 def milestones(losses: list[float], levels: list[float]) -> list[int]:
     found = []
     for level in levels:
@@ -176,6 +224,13 @@ def first_time(losses: list[float], levels: list[float]) -> list[int]:
 
 def shifted_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for B, T, V in ((1, 4, 6), (2, 6, 9), (3, 5, 7)):
+        tokens = torch.stack([some_tokens(chance, T, V) for _ in range(B)])
+        yield {"logits": 2 * torch.randn(B, T, V, generator=chance), "tokens": tokens}
+
+
+def wide_shifted_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for B in (1, whole(chance, 2, 3), whole(chance, 3, 5)):
+        T, V = whole(chance, 4, 12), whole(chance, 4, 30)
         tokens = torch.stack([some_tokens(chance, T, V) for _ in range(B)])
         yield {"logits": 2 * torch.randn(B, T, V, generator=chance), "tokens": tokens}
 
@@ -198,6 +253,7 @@ EXERCISES = (
             "[tokens[start : start + length], tokens[start + 1 : start + length + 1]]",
         ),
         cases=window_cases,
+        wide=wide_window_cases,
         reference=inputs_and_targets,
         mistakes=(
             Mistake(
@@ -235,6 +291,7 @@ EXERCISES = (
             "probs = torch.bincount(tokens) / len(tokens); leave out the zeros; -(probs * probs.log()).sum()",
         ),
         cases=token_rows,
+        wide=wide_token_rows,
         reference=without_context,
         mistakes=(
             Mistake(
@@ -266,6 +323,7 @@ EXERCISES = (
             "With Counter: -sum(n / total * math.log(n / firsts[a]) for (a, b), n in pairs.items())",
         ),
         cases=token_rows,
+        wide=wide_token_rows,
         reference=from_one_token,
         mistakes=(
             Mistake(
@@ -292,6 +350,7 @@ EXERCISES = (
             "(1 + math.cos(math.pi * progress)) / 2.",
         ),
         cases=schedule_cases,
+        wide=wide_schedule_cases,
         reference=rate_at,
         tolerance=1e-7,
         mistakes=(
@@ -320,6 +379,7 @@ EXERCISES = (
             "weight - learning_rate * gradient, and return [loss.item(), new weight].",
         ),
         cases=step_cases,
+        wide=wide_step_cases,
         reference=training_step,
         mistakes=(
             Mistake(
@@ -361,6 +421,7 @@ EXERCISES = (
             "No step after it? Then the level is not reached: −1. No step above at all? Then it is step 0.",
         ),
         cases=milestone_cases,
+        wide=wide_milestone_cases,
         reference=milestones,
         mistakes=(
             Mistake("That was a lucky batch: the loss rises above the level again after it.", first_time),
@@ -395,6 +456,7 @@ EXERCISES = (
             "F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())",
         ),
         cases=shifted_cases,
+        wide=wide_shifted_cases,
         reference=next_token_loss,
         mistakes=(
             Mistake(

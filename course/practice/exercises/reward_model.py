@@ -12,12 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course import reward
-from course.practice.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake, between, different, whole
 
 
 def ranking_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for K in (4, 3, 5):
         yield {"ranking": torch.randperm(26, generator=chance)[:K].tolist()}
+
+
+def wide_ranking_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for K in (2, whole(chance, 3, 5), whole(chance, 6, 10)):
+        yield {"ranking": different(chance, K, 0, 9000)}
 
 
 def pairs_of(ranking: list[int]) -> list[list[int]]:
@@ -30,6 +35,15 @@ def reward_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         if scale > 100:  # differences at which exp alone overflows, in both directions
             drawn = torch.tensor([[150.0, -150.0, 40.0], [-120.0, 30.0, 110.0]]) + torch.randn(B, K, generator=chance)
         yield {"rewards": drawn}
+
+
+def wide_reward_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for B in (1, whole(chance, 2, 5)):
+        yield {"rewards": between(chance, 1, 3) * torch.randn(B, whole(chance, 3, 8), generator=chance)}
+    far = 20 * torch.randn(whole(chance, 1, 3), whole(chance, 3, 6), generator=chance)
+    far[:, 0] -= 140  # the best answer has the lowest reward, by far more than float32's exp can bear
+    far[:, -1] += 140
+    yield {"rewards": far}
 
 
 def ranking_loss(rewards: Tensor) -> Tensor:
@@ -54,6 +68,16 @@ def hidden_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         }
 
 
+def wide_hidden_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for B in (2, whole(chance, 2, 4), whole(chance, 3, 6)):
+        T, D = whole(chance, 8, 14), whole(chance, 3, 16)
+        yield {
+            "hidden": torch.randn(B, T, D, generator=chance),
+            "lengths": torch.tensor(different(chance, B, 1, T)),
+            "weight": torch.randn(D, generator=chance),
+        }
+
+
 def last_token_rewards(hidden: Tensor, lengths: Tensor, weight: Tensor) -> Tensor:
     return hidden[torch.arange(len(hidden)), lengths - 1] @ weight
 
@@ -64,17 +88,25 @@ def mean_over_all(hidden: Tensor, lengths: Tensor, weight: Tensor) -> Tensor:
 
 
 def agreement_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for N, K in ((4, 4), (6, 3), (5, 4)):
-        gold = torch.randint(0, 4, (N, K), generator=chance).float()
-        gold[0, :3] = torch.tensor([2.0, 2.0, 1.0])  # two that gold cannot tell apart
-        rewards = gold + 0.6 * torch.randn(N, K, generator=chance)
-        rewards[0, :3] = torch.tensor(
-            [0.3, 0.9, 0.9]
-        )  # a tie of the rewards; and the right order, by gold, turned round
-        rewards[1] = -gold[1] + 0.01 * torch.arange(K)  # a row that is wrong altogether
-        gold[1, :2] = torch.tensor([3.0, 1.0])
-        rewards[1, :2] = torch.tensor([-3.0, -1.0])
-        yield {"rewards": rewards, "gold": gold}
+    for N, K in ((4, 4), (6, 3), (3, 5)):
+        yield two_judges(chance, N, K)
+
+
+def wide_agreement_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    few = whole(chance, 3, 4)
+    for N, K in ((2, few + 3), (few, few), (whole(chance, 6, 12), few)):
+        yield two_judges(chance, N, K)
+
+
+def two_judges(chance: torch.Generator, N: int, K: int) -> dict[str, Any]:
+    gold = torch.randint(0, 4, (N, K), generator=chance).float()
+    gold[0, :3] = torch.tensor([2.0, 2.0, 1.0])  # two that gold cannot tell apart
+    rewards = gold + 0.6 * torch.randn(N, K, generator=chance)
+    rewards[0, :3] = torch.tensor([0.3, 0.9, 0.9])  # a tie of the rewards; and gold's right order, turned round
+    rewards[1] = -gold[1] + 0.01 * torch.arange(K)  # a row that is wrong altogether
+    gold[1, :2] = torch.tensor([3.0, 1.0])
+    rewards[1, :2] = torch.tensor([-3.0, -1.0])
+    return {"rewards": rewards, "gold": gold}
 
 
 def agreement(rewards: Tensor, gold: Tensor) -> float:
@@ -106,10 +138,19 @@ def best_only(rewards: Tensor, gold: Tensor) -> float:
 
 def calibration_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for n, slope in ((60, 2.5), (90, 3.0), (80, 2.0)):
-        distance = 0.1 + 3 * torch.rand(n, generator=chance)
-        sign = 1 - 2.0 * torch.randint(0, 2, (n,), generator=chance)
-        chosen = torch.rand(n, generator=chance) < torch.sigmoid(sign * distance / slope)
-        yield {"differences": (sign * distance).tolist(), "chosen": chosen.tolist()}
+        yield some_choices(chance, n, slope)
+
+
+def wide_calibration_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for slope in (0.7, 2.0, 3.0):
+        yield some_choices(chance, whole(chance, 40, 120), slope * between(chance, 0.9, 1.1))
+
+
+def some_choices(chance: torch.Generator, n: int, slope: float) -> dict[str, Any]:
+    distance = 0.1 + 3 * torch.rand(n, generator=chance)
+    sign = 1 - 2.0 * torch.randint(0, 2, (n,), generator=chance)
+    chosen = torch.rand(n, generator=chance) < torch.sigmoid(sign * distance / slope)
+    return {"differences": (sign * distance).tolist(), "chosen": chosen.tolist()}
 
 
 def overconfidence(differences: list[float], chosen: list[bool]) -> list[float]:
@@ -139,12 +180,21 @@ def of_the_mean(differences: list[float], chosen: list[bool]) -> list[float]:
 
 def pair_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for B, T in ((3, 6), (2, 5), (4, 7)):
-        lengths = torch.randint(1, T - 1, (2, B), generator=chance)
-        per_token = torch.randn(2, B, T, generator=chance)
-        yield {
-            "better": per_token[0], "worse": per_token[1],
-            "better_lengths": lengths[0], "worse_lengths": lengths[1],
-        }  # fmt: skip
+        yield some_pairs(chance, B, T)
+
+
+def wide_pair_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for B in (1, whole(chance, 2, 4), whole(chance, 4, 8)):
+        yield some_pairs(chance, B, whole(chance, 5, 14))
+
+
+def some_pairs(chance: torch.Generator, B: int, T: int) -> dict[str, Any]:
+    lengths = torch.randint(1, T - 1, (2, B), generator=chance)
+    per_token = torch.randn(2, B, T, generator=chance)
+    return {
+        "better": per_token[0], "worse": per_token[1],
+        "better_lengths": lengths[0], "worse_lengths": lengths[1],
+    }  # fmt: skip
 
 
 def repaired_pair_loss(
@@ -195,6 +245,7 @@ EXERCISES = (
             "[[a, b] for i, a in enumerate(ranking) for b in ranking[i + 1 :]]",
         ),
         cases=ranking_cases,
+        wide=wide_ranking_cases,
         reference=pairs_of,
         mistakes=(
             Mistake(
@@ -232,6 +283,7 @@ EXERCISES = (
             "ln σ(x) for x = −200 must be −200, not −inf: F.logsigmoid(x). Then the mean over all pairs of all rows.",
         ),
         cases=reward_cases,
+        wide=wide_reward_cases,
         reference=ranking_loss,
         mistakes=(
             Mistake(
@@ -271,6 +323,7 @@ EXERCISES = (
             "hidden[torch.arange(len(hidden)), lengths - 1] @ weight",
         ),
         cases=hidden_cases,
+        wide=wide_hidden_cases,
         reference=last_token_rewards,
         mistakes=(
             Mistake(
@@ -307,6 +360,7 @@ EXERCISES = (
             "gold difference other than 0.",
         ),
         cases=agreement_cases,
+        wide=wide_agreement_cases,
         reference=agreement,
         mistakes=(
             Mistake("Pairs that gold ties are counted; they have no right order: leave them out.", ties_count),
@@ -333,6 +387,7 @@ EXERCISES = (
             "[mean of σ(|d|), share of right pairs, the first minus the second]",
         ),
         cases=calibration_cases,
+        wide=wide_calibration_cases,
         reference=overconfidence,
         mistakes=(
             Mistake(
@@ -365,6 +420,7 @@ EXERCISES = (
             "-F.logsigmoid(gap).mean()",
         ),
         cases=pair_cases,
+        wide=wide_pair_cases,
         reference=repaired_pair_loss,
         uses=("09-ranking-loss",),
         mistakes=(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from course import rl
-from course.practice.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake, between, whole
 
 
 def episodes(chance: torch.Generator) -> Iterator[dict[str, Any]]:
@@ -18,18 +18,35 @@ def episodes(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         yield {"log_probs": -5 * torch.rand(B, generator=chance) - 0.5, "rewards": rewards}
 
 
+def wide_episodes(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for B in (2, whole(chance, 3, 9), whole(chance, 10, 50)):
+        rewards = torch.randn(B, generator=chance) * between(chance, 1, 3) + between(chance, 2, 4)
+        yield {"log_probs": -5 * torch.rand(B, generator=chance) - 0.5, "rewards": rewards}
+
+
 def reinforce(log_probs: Tensor, rewards: Tensor) -> Tensor:
     return rl.reinforce_loss(log_probs, rewards - rewards.mean())
 
 
 def answers_mask(chance: torch.Generator, B: int, T: int) -> Tensor:
-    """Each row: a prompt, an answer of at least two tokens, padding of at least one."""
+    """Each row: a prompt, an answer of at least two tokens, padding of at least one; none in the last of many rows."""
     mask = torch.zeros(B, T, dtype=torch.bool)
     for row in range(B):
         start = int(torch.randint(1, 3, (), generator=chance))
         end = int(torch.randint(start + 2, T, (), generator=chance))
-        mask[row, start:end] = True
+        mask[row, start : T if row and row == B - 1 else end] = True
     return mask
+
+
+def wide_masks(chance: torch.Generator) -> Iterator[Tensor]:
+    """One row, some rows, and rows in which the answer may begin and end anywhere: in the middle, at both borders."""
+    T = whole(chance, 6, 14)
+    yield answers_mask(chance, 1, T)
+    yield answers_mask(chance, whole(chance, 2, 5), T)
+    starts = [1, 0, *(whole(chance, 0, T - 2) for _ in range(whole(chance, 1, 3)))]
+    ends = [T - 1, T, *(whole(chance, start + 2, T) for start in starts[2:])]
+    place = torch.arange(T)
+    yield torch.stack([(start <= place) & (place < end) for start, end in zip(starts, ends, strict=True)])
 
 
 def log_prob_pair(chance: torch.Generator, B: int, T: int, spread: float = 0.4) -> tuple[Tensor, Tensor]:
@@ -41,14 +58,23 @@ def log_prob_pair(chance: torch.Generator, B: int, T: int, spread: float = 0.4) 
 
 def leash_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for B, T, beta in ((1, 6, 0.1), (3, 8, 0.5), (2, 7, 0.25)):
-        log_probs, reference = log_prob_pair(chance, B, T, 1.0)
-        yield {
-            "score": torch.randn(B, generator=chance) + 2,
-            "log_probs": log_probs,
-            "reference_log_probs": reference,
-            "mask": answers_mask(chance, B, T),
-            "beta": beta,
-        }
+        yield a_leash(chance, answers_mask(chance, B, T), beta)
+
+
+def wide_leash_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for mask in wide_masks(chance):
+        yield a_leash(chance, mask, between(chance, 0.05, 0.6))
+
+
+def a_leash(chance: torch.Generator, mask: Tensor, beta: float) -> dict[str, Any]:
+    log_probs, reference = log_prob_pair(chance, len(mask), mask.size(1), 1.0)
+    return {
+        "score": torch.randn(len(mask), generator=chance) + 2,
+        "log_probs": log_probs,
+        "reference_log_probs": reference,
+        "mask": mask,
+        "beta": beta,
+    }
 
 
 def leashed(score: Tensor, log_probs: Tensor, reference_log_probs: Tensor, mask: Tensor, beta: float) -> Tensor:
@@ -90,14 +116,22 @@ def penalty_everywhere(
 
 def gae_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for B, T, gamma, lam in ((1, 5, 0.9, 0.8), (3, 7, 0.95, 0.7), (2, 6, 0.8, 0.9)):
-        mask = answers_mask(chance, B, T)
-        yield {
-            "rewards": (1 + torch.rand(B, T, generator=chance)) * mask,
-            "values": 1 + torch.rand(B, T, generator=chance),
-            "mask": mask,
-            "gamma": gamma,
-            "lam": lam,
-        }
+        yield some_values(chance, answers_mask(chance, B, T), gamma, lam)
+
+
+def wide_gae_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for mask in wide_masks(chance):
+        yield some_values(chance, mask, between(chance, 0.7, 0.97), between(chance, 0.6, 0.95))
+
+
+def some_values(chance: torch.Generator, mask: Tensor, gamma: float, lam: float) -> dict[str, Any]:
+    return {
+        "rewards": (1 + torch.rand(mask.shape, generator=chance)) * mask,
+        "values": 1 + torch.rand(mask.shape, generator=chance),
+        "mask": mask,
+        "gamma": gamma,
+        "lam": lam,
+    }
 
 
 def by_gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> Tensor:
@@ -145,14 +179,22 @@ def _gae_by_hand(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, fa
 
 def objective_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for B, T, clip in ((2, 7, 0.2), (3, 8, 0.1), (4, 6, 0.3)):
-        old, new = log_prob_pair(chance, B, T, 1.2)
-        mask = answers_mask(chance, B, T)
-        advantages = torch.randn(B, T, generator=chance) + 0.3
-        # One token of each sort that the clip decides, in the first row's answer: (ρ above, A < 0), (ρ above, A > 0).
-        first, second = mask[0].nonzero()[:2, 0].tolist()
-        new[0, first], advantages[0, first] = old[0, first] + 0.9, -2.0
-        new[0, second], advantages[0, second] = old[0, second] + 0.9, 2.5
-        yield {"log_probs": new, "old_log_probs": old, "advantages": advantages, "mask": mask, "clip": clip}
+        yield a_batch(chance, answers_mask(chance, B, T), clip)
+
+
+def wide_objective_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for mask in wide_masks(chance):
+        yield a_batch(chance, mask, between(chance, 0.08, 0.35))
+
+
+def a_batch(chance: torch.Generator, mask: Tensor, clip: float) -> dict[str, Any]:
+    old, new = log_prob_pair(chance, len(mask), mask.size(1), 1.2)
+    advantages = torch.randn(mask.shape, generator=chance) + 0.3
+    # One token of each sort that the clip decides, in the first row's answer: (ρ above, A < 0), (ρ above, A > 0).
+    first, second = mask[0].nonzero()[:2, 0].tolist()
+    new[0, first], advantages[0, first] = old[0, first] + 0.9, -2.0
+    new[0, second], advantages[0, second] = old[0, second] + 0.9, 2.5
+    return {"log_probs": new, "old_log_probs": old, "advantages": advantages, "mask": mask, "clip": clip}
 
 
 def objective(
@@ -183,6 +225,20 @@ def curve_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
             yield {"proxy": proxy.tolist(), "gold": gold.tolist(), "kl": kl.tolist(), "budget": budget}
 
 
+def wide_curve_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    n = whole(chance, 8, 90)
+    for best in (0, n - 1, whole(chance, 1, n - 2), whole(chance, 1, n - 2)):
+        steps = torch.arange(n)
+        gold = 1 + torch.rand(n, generator=chance)
+        kl = 0.1 * steps + 5 * torch.rand(n, generator=chance)
+        budget = kl.mean()
+        kl[best] = budget if best < n - 1 else 0.7 * budget  # often just what one is willing to spend
+        tempting = (best + whole(chance, 1, n - 1)) % n  # better still, and too far away
+        gold[best], gold[tempting], kl[tempting] = 2.1, 2.5, budget + 0.5
+        proxy = 0.3 * steps + 0.4 * torch.rand(n, generator=chance)
+        yield {"proxy": proxy.tolist(), "gold": gold.tolist(), "kl": kl.tolist(), "budget": budget.item()}
+
+
 def when_to_stop(proxy: list[float], gold: list[float], kl: list[float], budget: float) -> int:
     allowed = [step for step, spent in enumerate(kl) if spent <= budget]
     return max(allowed, key=lambda step: gold[step])
@@ -190,10 +246,18 @@ def when_to_stop(proxy: list[float], gold: list[float], kl: list[float], budget:
 
 def kl_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for B, T in ((1, 6), (3, 8), (2, 7)):
-        reference, log_probs = log_prob_pair(chance, B, T, 0.8)
-        mask = answers_mask(chance, B, T)
-        log_probs[0] = reference[0] - 0.5  # a row in which log π - log π_ref is negative everywhere
-        yield {"log_probs": log_probs, "reference_log_probs": reference, "mask": mask}
+        yield a_distance(chance, answers_mask(chance, B, T))
+
+
+def wide_kl_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for mask in wide_masks(chance):
+        yield a_distance(chance, mask)
+
+
+def a_distance(chance: torch.Generator, mask: Tensor) -> dict[str, Any]:
+    reference, log_probs = log_prob_pair(chance, len(mask), mask.size(1), 0.8)
+    log_probs[0] = reference[0] - 0.5  # a row in which log π - log π_ref is negative everywhere
+    return {"log_probs": log_probs, "reference_log_probs": reference, "mask": mask}
 
 
 def kl_of(log_probs: Tensor, reference_log_probs: Tensor, mask: Tensor) -> Tensor:
@@ -214,6 +278,7 @@ EXERCISES = (
             "A loss is made small, so it carries a minus: -(log_probs * (rewards - rewards.mean())).mean()",
         ),
         cases=episodes,
+        wide=wide_episodes,
         reference=reinforce,
         mistakes=(
             Mistake(
@@ -256,6 +321,7 @@ EXERCISES = (
             "(torch.arange(T) * mask).argmax(dim=1).",
         ),
         cases=leash_cases,
+        wide=wide_leash_cases,
         reference=leashed,
         mistakes=(
             Mistake(
@@ -298,6 +364,7 @@ EXERCISES = (
             "advantage; multiply each advantage by mask[:, t].",
         ),
         cases=gae_cases,
+        wide=wide_gae_cases,
         reference=by_gae,
         mistakes=(
             Mistake("λ is missing: this is only the one-step error δ_t.", one_step),
@@ -323,6 +390,7 @@ EXERCISES = (
             "Average over the answer's tokens only, (x * mask).sum() / mask.sum(), and take the negative.",
         ),
         cases=objective_cases,
+        wide=wide_objective_cases,
         reference=objective,
         mistakes=(
             Mistake(
@@ -358,6 +426,7 @@ EXERCISES = (
             "max((step for step in range(len(gold)) if kl[step] <= budget), key=lambda step: gold[step])",
         ),
         cases=curve_cases,
+        wide=wide_curve_cases,
         reference=when_to_stop,
         mistakes=(
             Mistake(
@@ -395,6 +464,7 @@ EXERCISES = (
             "log_r = reference_log_probs - log_probs; ((log_r.exp() - 1 - log_r) * mask).sum(dim=1)",
         ),
         cases=kl_cases,
+        wide=wide_kl_cases,
         reference=kl_of,
         mistakes=(
             Mistake(

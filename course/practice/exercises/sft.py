@@ -10,20 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course.practice.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake, between, different, whole
 from course.sft import Example, SFTBatches, pad_right
 from course.train import IGNORE
 
 
-def ids(chance: torch.Generator, n: int, low: int = 10, high: int = 60) -> list[int]:
-    """n different ids: then a shift is always seen."""
-    return (low + torch.randperm(high - low, generator=chance)[:n]).tolist()
-
-
 def chat_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for n_question, n_answer, marks in ((3, 2, (1, 2, 3)), (5, 4, (7, 5, 6)), (1, 6, (4, 9, 2))):
-        question, answer = ids(chance, n_question), ids(chance, n_answer)
+        question, answer = different(chance, n_question, 10, 60), different(chance, n_answer, 10, 60)
         user, assistant, end = marks
+        yield {"question": question, "answer": answer, "user": user, "assistant": assistant, "end": end}
+
+
+def wide_chat_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for _ in range(3):
+        user, assistant, end = different(chance, 3, 1, 1000)
+        question, answer = (different(chance, whole(chance, 1, 20), 1000, 9000) for _ in range(2))
         yield {"question": question, "answer": answer, "user": user, "assistant": assistant, "end": end}
 
 
@@ -33,7 +35,13 @@ def render_chat(question: list[int], answer: list[int], user: int, assistant: in
 
 def conversation_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for n, n_prompt in ((6, 3), (10, 7), (8, 2)):
-        yield {"tokens": ids(chance, n), "n_prompt": n_prompt}
+        yield {"tokens": different(chance, n, 10, 60), "n_prompt": n_prompt}
+
+
+def wide_conversation_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for n_answer in (1, whole(chance, 2, 20), whole(chance, 2, 40)):
+        n_prompt = whole(chance, 2, 30)
+        yield {"tokens": different(chance, n_prompt + n_answer, 10, 9000), "n_prompt": n_prompt}
 
 
 def answer_targets(tokens: list[int], n_prompt: int) -> list[list[int]]:
@@ -46,6 +54,17 @@ def logit_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         targets = torch.randint(V, (B, T), generator=chance)
         for row in range(B):  # rows with answers of different lengths
             targets[row, : 1 + (2 * row + 1) % (T - 2)] = IGNORE
+        yield {"logits": 2 * torch.randn(B, T, V, generator=chance), "targets": targets}
+
+
+def wide_logit_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for B in (1, whole(chance, 2, 3), whole(chance, 3, 5)):
+        T, V = whole(chance, 5, 12), whole(chance, 4, 30)
+        targets = torch.randint(V, (B, T), generator=chance)
+        for row in range(B):
+            targets[row, : whole(chance, 1, T - 1)] = IGNORE
+        targets[0, :-2] = IGNORE  # this answer is short, and its padding counts no more than its prompt
+        targets[-1, -1] = IGNORE
         yield {"logits": 2 * torch.randn(B, T, V, generator=chance), "targets": targets}
 
 
@@ -69,7 +88,15 @@ def ignored_as_zero(logits: Tensor, targets: Tensor) -> Tensor:
 
 def row_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for lengths, pad in (((3, 5), 0), ((4, 1, 6), 7), ((2, 7, 3), 3)):
-        yield {"rows": [ids(chance, n) for n in lengths], "pad": pad}
+        yield {"rows": [different(chance, n, 10, 60) for n in lengths], "pad": pad}
+
+
+def wide_row_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for longest_at in (0, 1, -1):
+        lengths = [whole(chance, 1, 12) for _ in range(3 + whole(chance, 0, 3))]
+        lengths[longest_at] = max(lengths) + whole(chance, 1, 9)
+        pad = whole(chance, 1, 999)
+        yield {"rows": [different(chance, n, 1000, 9000) for n in lengths], "pad": pad}
 
 
 def padded(rows: list[list[int]], pad: int) -> Tensor:
@@ -82,15 +109,26 @@ def padded_left(rows: list[list[int]], pad: int) -> Tensor:
 
 
 def stop_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    end = 3
-    for sizes in (((2, 2), (3, 4)), ((4, 1), (2, 5), (3, 3)), ((1, 6), (5, 1))):
-        rows = [[*ids(chance, n_prompt + n_answer), end] for n_prompt, n_answer in sizes]
-        yield {
-            "tokens": pad_right(rows, end),
-            "n_prompt": [n_prompt for n_prompt, _ in sizes],
-            "lengths": [len(row) for row in rows],
-            "end": end,
-        }
+    for sizes in ([(2, 2), (3, 4)], [(4, 1), (2, 5), (3, 3)], [(1, 6), (5, 1)]):
+        yield some_conversations(chance, sizes, end=3)
+
+
+def wide_stop_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for B in (2, whole(chance, 2, 4), whole(chance, 3, 6)):
+        sizes = [(whole(chance, 1, 9), whole(chance, 1, 9)) for _ in range(B)]
+        sizes[whole(chance, 0, B - 1)] = (whole(chance, 5, 9), whole(chance, 10, 14))  # the others are padded
+        yield some_conversations(chance, sizes, whole(chance, 1, 9))
+
+
+def some_conversations(chance: torch.Generator, sizes: list[tuple[int, int]], end: int) -> dict[str, Any]:
+    """sizes: of each prompt and its answer."""
+    rows = [[*different(chance, n_prompt + n_answer, 10, 60), end] for n_prompt, n_answer in sizes]
+    return {
+        "tokens": pad_right(rows, end),
+        "n_prompt": [n_prompt for n_prompt, _ in sizes],
+        "lengths": [len(row) for row in rows],
+        "end": end,
+    }
 
 
 def repaired_targets(
@@ -126,13 +164,27 @@ def not_shifted(tokens: Tensor, n_prompt: list[int], lengths: list[int], end: in
 
 def knowledge_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for n, m, a, b in ((40, 60, 0.95, 0.2), (90, 30, 0.8, 0.7), (50, 80, 0.9, 0.85)):
-        right, seen = [], []
-        for count, share, is_seen in ((n, a, True), (m, b, False)):
-            k = round(count * share) - int(torch.randint(0, 4, (), generator=chance))
-            right += [True] * k + [False] * (count - k)
-            seen += [is_seen] * count
-        order = torch.randperm(n + m, generator=chance).tolist()
-        yield {"right": [right[i] for i in order], "seen": [seen[i] for i in order]}
+        yield some_questions(chance, n, m, a, b)
+
+
+def wide_knowledge_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for low, high in ((0.2, 0.4), (0.4, 0.8), (0.7, 0.9)):
+        n, m = whole(chance, 40, 70), whole(chance, 20, 35)
+        case = some_questions(chance, n, m, between(chance, 0.8, 0.98), between(chance, low, high))
+        first = low < 0.5  # the lists begin with one that was seen and end with one that was not, or the other way
+        turn = next(i for i in range(n + m) if case["seen"][i] == first != case["seen"][i - 1])
+        yield {name: answers[turn:] + answers[:turn] for name, answers in case.items()}
+
+
+def some_questions(chance: torch.Generator, n: int, m: int, a: float, b: float) -> dict[str, Any]:
+    """n that were seen, about a share `a` of them right, and m others, about `b` of them right."""
+    right, seen = [], []
+    for count, share, is_seen in ((n, a, True), (m, b, False)):
+        k = round(count * share) - int(torch.randint(0, 4, (), generator=chance))
+        right += [True] * k + [False] * (count - k)
+        seen += [is_seen] * count
+    order = torch.randperm(n + m, generator=chance).tolist()
+    return {"right": [right[i] for i in order], "seen": [seen[i] for i in order]}
 
 
 def knows_or_remembers(
@@ -166,6 +218,7 @@ EXERCISES = (
             "[user, *question, assistant, *answer, end]",
         ),
         cases=chat_cases,
+        wide=wide_chat_cases,
         reference=render_chat,
         mistakes=(
             Mistake("The end mark is missing: the model would never learn to stop.", lambda **c: render_chat(**c)[:-1]),
@@ -201,6 +254,7 @@ EXERCISES = (
             "targets = [-100] * (n_prompt - 1) + tokens[n_prompt:]",
         ),
         cases=conversation_cases,
+        wide=wide_conversation_cases,
         reference=answer_targets,
         mistakes=(
             Mistake(
@@ -238,6 +292,7 @@ EXERCISES = (
             "F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)",
         ),
         cases=logit_cases,
+        wide=wide_logit_cases,
         reference=answer_loss,
         mistakes=(
             Mistake(
@@ -272,6 +327,7 @@ EXERCISES = (
             "torch.tensor([row + [pad] * (longest - len(row)) for row in rows])",
         ),
         cases=row_cases,
+        wide=wide_row_cases,
         reference=padded,
         mistakes=(
             Mistake("The padding is always 0 here; use the id `pad` that is given.", lambda rows, pad: padded(rows, 0)),
@@ -304,6 +360,7 @@ EXERCISES = (
             "For each row: targets[row, :n_prompt[row]] = -100, targets[row, lengths[row]:] = -100; shift at the end.",
         ),
         cases=stop_cases,
+        wide=wide_stop_cases,
         reference=repaired_targets,
         mistakes=(
             Mistake("The end mark still does not count: it was masked together with the padding.", with_the_bug),
@@ -331,6 +388,7 @@ EXERCISES = (
             "[share seen, share held out, (share seen − share held out) / that root]",
         ),
         cases=knowledge_cases,
+        wide=wide_knowledge_cases,
         reference=knows_or_remembers,
         mistakes=(
             Mistake("The groups are exchanged: seen first.", lambda **c: knows_or_remembers(**c, swapped=True)),

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from course.practice.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake, different, whole
 from course.tokenizer import BYTES, Tokenizer, merge
 
 WORDS = ("the", "cat", "sat", "on", "mat", "東京", "日本", "was", "that", "then", "café", "です")
@@ -33,6 +33,27 @@ def pair_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     a, b, c = sorted((torch.randperm(20, generator=chance)[:3] + 1).tolist())
     yield {"ids": [a, c, 101, a, b, 102, a, c, 103, a, b]}  # equally frequent, and the left ids are equal, too
     yield {"ids": [c, c, c, a, b]}  # c c c holds the pair c c twice
+
+
+def spread_out(chance: torch.Generator, pairs: list[list[int]], counts: list[int]) -> list[int]:
+    """Ids that hold each pair so often: the first at the beginning, the last at the end; ids between occur once."""
+    parts = [pair for pair, count in zip(pairs, counts, strict=True) for _ in range(count)]
+    order = (1 + torch.randperm(len(parts) - 2, generator=chance)).tolist()
+    between = different(chance, len(parts), 1000, 9000)
+    row = list(parts[0])
+    for place, once in zip([*order, -1], between, strict=False):
+        row += [once, *parts[place]]
+    return row
+
+
+def wide_pair_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    a, b, c, d = sorted(different(chance, 4, 1, 900))
+    n = whole(chance, 2, 6)
+    for pairs in ([[a, c], [b, d]], [[b, d], [a, c]]):  # equally frequent, the smaller one first, and second
+        yield {"ids": spread_out(chance, pairs, [n, n])}
+    yield {"ids": spread_out(chance, [[a, b], [d, c]], [n, n + whole(chance, 1, 3)])}  # the larger is more frequent
+    yield {"ids": spread_out(chance, [[a, d], [a, b], [c, d]], [n, n, n - 1])}  # the left ids are equal, too
+    yield {"ids": [c] * (n + 2) + spread_out(chance, [[a, b]], [n])}  # c c c holds the pair c c twice
 
 
 def most_frequent_pair(ids: list[int]) -> list[int]:
@@ -67,6 +88,17 @@ def merge_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
             yield {"ids": [a, a, a, c, a, a, c, a], "pair": [a, a], "new": 300}
         else:
             yield {"ids": [c, a, b, c, a, b, a, b, b, a, c, a, b], "pair": [a, b], "new": 256}
+
+
+def wide_merge_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for repeat in (False, True, True):
+        a, b, c = different(chance, 3, 1, 1000)
+        some = torch.randint(3, (whole(chance, 4, 40),), generator=chance)
+        if repeat:
+            row, b = [a, a, a, c, *(a if i else c for i in some.tolist())], a
+        else:
+            row = [c, a, b, b, a, b, a, *((a, b, c)[i] for i in some.tolist()), a, b]
+        yield {"ids": row, "pair": [a, b], "new": whole(chance, 1000, 60_000)}
 
 
 def merge_pair(ids: list[int], pair: list[int], new: int) -> list[int]:
@@ -108,6 +140,18 @@ def learning_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     yield {"text": "abab" + chr(97 + int(torch.randint(3, 20, (), generator=chance))), "n_merges": 9}
 
 
+def wide_learning_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    yield {"text": "東京は日本。東京です。" + text_of(chance, whole(chance, 10, 25)), "n_merges": whole(chance, 4, 20)}
+    for least, most in ((12, 25), (26, 60)):  # pairs run out
+        letters = different(chance, whole(chance, 3, 6), 97, 123)
+        draw = torch.randint(len(letters), (whole(chance, least, most),), generator=chance).tolist()
+        yield {"text": "".join(chr(letters[i]) for i in draw), "n_merges": 50}
+    a, b, *others = map(chr, different(chance, whole(chance, 4, 20), 97, 123))
+    yield {"text": a + b + "".join(others), "n_merges": 3}  # no pair twice
+    yield {"text": a + b + "".join(others) + a + b, "n_merges": 3}  # one pair twice, at the beginning and at the end
+    yield {"text": a * whole(chance, 4, 40), "n_merges": 9}
+
+
 def learn_merges(text: str, n_merges: int, again: int = 2, first: int = BYTES) -> list[list[int]]:
     ids = list(text.encode())
     learned: list[list[int]] = []
@@ -143,6 +187,16 @@ def encoding_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         draw = torch.randint(len(letters), (2 * n,), generator=chance).tolist()
         texts = "".join(letters[i] for i in draw)
         yield {"text": texts[:n], "merges": learn_merges(texts[n:], 14)}
+
+
+def wide_encoding_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for known in (False, False, True):  # the last text holds the one that the merges were learned from
+        letters = [chr(code) for code in different(chance, 2, 97, 123)] + ["東京で"[whole(chance, 0, 2)]]
+        n = whole(chance, 50, 90)
+        draw = torch.randint(len(letters), (2 * n,), generator=chance).tolist()
+        texts = "".join(letters[i] for i in draw)
+        text = texts if known else texts[:n]
+        yield {"text": text, "merges": learn_merges(texts[n:], whole(chance, 10, 16))}
 
 
 def encode_with_merges(text: str, merges: list[list[int]]) -> list[int]:
@@ -192,6 +246,13 @@ def decoding_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         yield {"ids": encode_with_merges(text, merges), "merges": merges}
 
 
+def wide_decoding_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for _ in range(3):
+        text = f"日本{text_of(chance, whole(chance, 6, 20))} 東京は日本です。{text_of(chance, whole(chance, 1, 9))}日本"
+        merges = learn_merges(text, whole(chance, 6, 14))
+        yield {"ids": encode_with_merges(text, merges), "merges": merges}
+
+
 def decode(ids: list[int], merges: list[list[int]]) -> str:
     return Tokenizer(tuple(pair) for pair in merges).decode(ids)
 
@@ -214,6 +275,13 @@ def price_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         yield {"texts": texts, "n_tokens": tokens}
 
 
+def wide_price_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for n in (1, whole(chance, 2, 4), whole(chance, 5, 9)):
+        texts = [text_of(chance, whole(chance, 2, 14)) + "日本" for _ in range(n)]
+        texts[0] = "a" * whole(chance, 20, 60) + texts[0]
+        yield {"texts": texts, "n_tokens": [whole(chance, 2, 60) for _ in range(n)]}
+
+
 def bytes_per_token(texts: list[str], n_tokens: list[int]) -> float:
     return sum(len(text.encode()) for text in texts) / sum(n_tokens)
 
@@ -232,6 +300,7 @@ EXERCISES = (
             "min(counts, key=lambda pair: (-counts[pair], pair)): most frequent first, then the smallest ids.",
         ),
         cases=pair_cases,
+        wide=wide_pair_cases,
         reference=most_frequent_pair,
         mistakes=(
             Mistake(
@@ -259,6 +328,7 @@ EXERCISES = (
             "while i < len(ids): if ids[i : i + 2] == list(pair): append new, i += 2; else: append ids[i], i += 1",
         ),
         cases=merge_cases,
+        wide=wide_merge_cases,
         reference=merge_pair,
         mistakes=(
             Mistake("Only the first place is merged; merge the pair wherever it is.", first_place_only),
@@ -284,6 +354,7 @@ EXERCISES = (
             "Stop early when the most frequent pair occurs only once: then there is nothing to save.",
         ),
         cases=learning_cases,
+        wide=wide_learning_cases,
         reference=learn_merges,
         uses=("01-most-frequent-pair", "01-merge"),
         mistakes=(
@@ -330,6 +401,7 @@ EXERCISES = (
             "for number, pair in enumerate(merges): ids = merge_pair(ids, pair, 256 + number)",
         ),
         cases=encoding_cases,
+        wide=wide_encoding_cases,
         reference=encode_with_merges,
         uses=("01-merge",),
         mistakes=(
@@ -359,6 +431,7 @@ EXERCISES = (
             "b''.join(...).decode('utf-8')",
         ),
         cases=decoding_cases,
+        wide=wide_decoding_cases,
         reference=decode,
         mistakes=(
             Mistake(
@@ -389,6 +462,7 @@ EXERCISES = (
             "sum(len(text.encode()) for text in texts) / sum(n_tokens)",
         ),
         cases=price_cases,
+        wide=wide_price_cases,
         reference=bytes_per_token,
         mistakes=(
             Mistake(

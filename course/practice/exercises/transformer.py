@@ -13,21 +13,31 @@ from torch import Tensor
 
 from course import transformer
 from course.attention import attention, causal_mask
-from course.practice.exercise import Exercise, Mistake
+from course.practice.exercise import Exercise, Mistake, between, whole
 from course.transformer import GPT, GPTConfig
 
 EPS = 1e-5
 
 
 def norm_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for shape, size in (((3, 8), 1.0), ((2, 4, 16), 5.0), ((2, 6), 0.003)):
-        D = shape[-1]
-        yield {
-            "x": size * (torch.randn(shape, generator=chance) + 1.5),
-            "weight": 1 + 0.5 * torch.rand(D, generator=chance),
-            "bias": 0.3 + torch.rand(D, generator=chance),
-            "eps": EPS,
-        }
+    for shape, size, eps in (((3, 8), 1.0, EPS), ((2, 4, 16), 5.0, 1e-3), ((2, 6), 0.003, EPS)):
+        yield a_norm(chance, shape, size, eps)
+
+
+def wide_norm_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for axes, size, eps in ((1, 3.0, 0.01), (2, 1.0, 1e-3), (1, 1e-3, 1e-6), (3, 1e-4, 1e-6)):
+        shape = (*(whole(chance, 2, 4) for _ in range(axes)), whole(chance, 4, 40))
+        yield a_norm(chance, shape, size, eps * between(chance, 1, 5))
+
+
+def a_norm(chance: torch.Generator, shape: tuple[int, ...], size: float, eps: float) -> dict[str, Any]:
+    """Vectors of this size; where it is small beside the root of eps, eps matters."""
+    return {
+        "x": size * (torch.randn(shape, generator=chance) + 1.5),
+        "weight": 1 + 0.5 * torch.rand(shape[-1], generator=chance),
+        "bias": 0.3 + torch.rand(shape[-1], generator=chance),
+        "eps": eps,
+    }
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -53,6 +63,11 @@ def by_variance(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
 def position_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for D in (4, 8, 6):
         yield {"length": int(torch.randint(3, 12, (), generator=chance)), "d_model": D}
+
+
+def wide_position_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for _ in range(3):
+        yield {"length": whole(chance, 150, 400), "d_model": 2 * whole(chance, 4, 40)}
 
 
 def sinusoidal(length: int, d_model: int) -> Tensor:
@@ -88,6 +103,16 @@ def size_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         }
 
 
+def wide_size_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for _ in range(4):
+        yield {
+            "vocab_size": whole(chance, 100, 6000),
+            "context_length": whole(chance, 20, 600),
+            "n_layer": whole(chance, 1, 5),
+            "d_model": 4 * whole(chance, 2, 40),
+        }
+
+
 @cache
 def n_parameters(vocab_size: int, context_length: int, n_layer: int, d_model: int) -> int:
     with torch.device("meta"):  # shapes only
@@ -95,24 +120,35 @@ def n_parameters(vocab_size: int, context_length: int, n_layer: int, d_model: in
 
 
 def block_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for B, T, D, H in ((1, 4, 8, 2), (2, 5, 8, 4), (2, 6, 12, 3)):
+    for B, T, D, H, size in ((1, 4, 8, 2, 1.5), (2, 5, 8, 4, 0.01), (2, 6, 12, 3, 1.5)):
+        yield a_block(chance, B, T, D, H, size)
 
-        def matrix(rows: int, columns: int, D: int = D) -> Tensor:
-            return 1.3 * torch.randn(rows, columns, generator=chance) / math.sqrt(rows)
 
-        def vector(n: int, around: float = 0.0) -> Tensor:
-            return around + 0.2 * torch.randn(n, generator=chance)
+def wide_block_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for H, size in ((1, 1.5), (whole(chance, 2, 4), 0.003), (whole(chance, 2, 4), between(chance, 1, 3))):
+        D = H * whole(chance, 2, 6) if H > 1 else whole(chance, 4, 16)
+        yield a_block(chance, whole(chance, 1, 3), whole(chance, 4, 8), D, H, size)
 
-        yield {
-            "x": 1.5 * torch.randn(B, T, D, generator=chance) + 0.5,
-            "weights": {
-                "norm1_weight": vector(D, 1.0), "norm1_bias": vector(D),
-                "qkv": matrix(D, 3 * D), "out": matrix(D, D),
-                "norm2_weight": vector(D, 1.0), "norm2_bias": vector(D),
-                "up": matrix(D, 4 * D), "down": matrix(4 * D, D),
-            },
-            "n_head": H,
-        }  # fmt: skip
+
+def a_block(chance: torch.Generator, B: int, T: int, D: int, H: int, size: float) -> dict[str, Any]:
+    """Where the stream's size is small beside the root of eps, eps matters."""
+
+    def matrix(rows: int, columns: int) -> Tensor:
+        return 1.3 * torch.randn(rows, columns, generator=chance) / math.sqrt(rows)
+
+    def vector(n: int, around: float = 0.0) -> Tensor:
+        return around + 0.2 * torch.randn(n, generator=chance)
+
+    return {
+        "x": size * (torch.randn(B, T, D, generator=chance) + 0.3),
+        "weights": {
+            "norm1_weight": vector(D, 1.0), "norm1_bias": vector(D),
+            "qkv": matrix(D, 3 * D), "out": matrix(D, D),
+            "norm2_weight": vector(D, 1.0), "norm2_bias": vector(D),
+            "up": matrix(D, 4 * D), "down": matrix(4 * D, D),
+        },
+        "n_head": H,
+    }  # fmt: skip
 
 
 def attend(x: Tensor, weights: dict[str, Tensor], n_head: int, causal: bool = True) -> Tensor:
@@ -147,12 +183,23 @@ def block(x: Tensor, weights: dict[str, Tensor], n_head: int, how: str = "") -> 
 
 
 def rms_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for shape, size in (((2, 6), 2.0), ((3, 32), 0.003), ((2, 2, 100), 2.0)):  # tiny numbers: there eps matters
-        yield {
-            "x": size * (torch.randn(shape, generator=chance) + 0.4),
-            "weight": 1 + 0.5 * torch.rand(shape[-1], generator=chance),
-            "eps": EPS,
-        }
+    for shape, size, eps in (((2, 6), 2.0, 1e-3), ((3, 32), 0.003, EPS), ((2, 2, 100), 2.0, EPS)):
+        yield an_rms(chance, shape, size, eps)
+
+
+def wide_rms_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
+    for axes, size, eps in ((1, 2.0, 0.01), (1, 0.003, EPS), (2, 1e-3, 1e-6), (3, 5.0, 1e-3)):
+        shape = (*(whole(chance, 2, 4) for _ in range(axes)), whole(chance, 5, 120))
+        yield an_rms(chance, shape, size, eps * between(chance, 1, 5))
+
+
+def an_rms(chance: torch.Generator, shape: tuple[int, ...], size: float, eps: float) -> dict[str, Any]:
+    """Where the size is small beside the root of eps, eps matters."""
+    return {
+        "x": size * (torch.randn(shape, generator=chance) + 0.4),
+        "weight": 1 + 0.5 * torch.rand(shape[-1], generator=chance),
+        "eps": eps,
+    }
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -173,6 +220,7 @@ EXERCISES = (
             "(x - mean) / (variance + eps).sqrt() * weight + bias",
         ),
         cases=norm_cases,
+        wide=wide_norm_cases,
         reference=layer_norm,
         tolerance=1e-5,
         mistakes=(
@@ -202,6 +250,7 @@ EXERCISES = (
             "Sines into the even columns, table[:, 0::2] = angles.sin(); cosines into the odd ones, table[:, 1::2].",
         ),
         cases=position_cases,
+        wide=wide_position_cases,
         reference=sinusoidal,
         mistakes=(
             Mistake("All sines stand first, then all cosines; here they alternate, column by column.", side_by_side),
@@ -230,6 +279,7 @@ EXERCISES = (
             "The second half reads the new x: x + F.gelu(norm2(x) @ up, approximate='tanh') @ down.",
         ),
         cases=block_cases,
+        wide=wide_block_cases,
         reference=block,
         uses=("03-layer-norm",),
         mistakes=(
@@ -277,6 +327,7 @@ EXERCISES = (
             "V D + C D + L (12 D² + 13 D) + 2 D",
         ),
         cases=size_cases,
+        wide=wide_size_cases,
         reference=n_parameters,
         mistakes=(
             Mistake(
@@ -319,6 +370,7 @@ EXERCISES = (
             "x / (x.pow(2).mean(-1, keepdim=True) + eps).sqrt() * weight",
         ),
         cases=rms_cases,
+        wide=wide_rms_cases,
         reference=rms_norm,
         mistakes=(
             Mistake(

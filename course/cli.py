@@ -124,13 +124,12 @@ def build(kinds: tuple[str, ...], text: Path | None, force: bool, into: Path | N
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0),
-    default=0.0,
-    show_default=True,
-    help="How random: 0 always takes the likeliest token. The reward model judges answers drawn at 1 by default.",
+    help="How random: 0 always takes the likeliest token. By default answers are drawn at 0, continuations of the base "
+    "model at 0.8, and what the reward model judges at 1.",
 )
 @click.option("--seed", type=SEEDS, default=0, show_default=True, help=SEED_HELP)
 @debug_option
-def chat(kind: str, temperature: float, seed: int) -> None:
+def chat(kind: str, temperature: float | None, seed: int) -> None:
     """Talk to the assistant, or to any earlier stage of the chain.
 
     sft answers, base continues your text, reward judges answers, tokenizer shows tokens. Questions may also be piped

@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 from course import checkpoint, cli
 from course.chain import recipe, store
 from course.chain.talk import Continuation, talk_with
+from course.chat import Conversation
 from course.reward import RewardModel, score
 from course.tokenizer import Tokenizer
 from course.transformer import GPT, GPTConfig
@@ -252,6 +253,17 @@ def test_chance_comes_from_the_seed():
         course("chat", "base", "--temperature", "2", "--seed", seed, given="It\n").stdout for seed in ("1", "1", "2")
     ]
     assert said[0] == said[1] != said[2]
+
+
+def test_the_base_model_draws_and_the_others_take_the_likeliest_unless_told_otherwise():
+    for kind, temperature in (("base", 0.8), ("sft", 0.0), ("assistant", 0.0)):
+        make_model(kind)
+        talk, _ = talk_with(kind)
+        assert isinstance(talk, Conversation) and talk.sampling.temperature == temperature
+        told, _ = talk_with(kind, 0.3)
+        assert isinstance(told, Conversation) and told.sampling.temperature == 0.3
+    greedy = [course("chat", "base", "--temperature", "0", given="It\n").stdout for _ in range(2)]
+    assert greedy[0] == greedy[1] != course("chat", "base", given="It\n").stdout
 
 
 def test_the_base_model_continues_a_text_and_sees_no_roles():

@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
-from course import chat, checkpoint, evaluate, huggingface, loop, optimizer, reward, rl, runtime, sft
+from course import chat, checkpoint, evaluate, huggingface, loop, ngram, optimizer, reward, rl, runtime, sft
 from course.attention import KVCache, MultiHeadAttention, attention, causal_mask, rotary_angles, rotate
-from course.chain import recipe, store
+from course.chain import own_text, recipe, store
 from course.decode import Decoder
 from course.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course.generate import GREEDY, Sampling, draw, generate, next_token_distribution, stream
@@ -327,6 +327,21 @@ def real_evaluate(device: torch.device, tmp_path: Path) -> None:
     assert len(evaluate.complete(model_on(device), BYTES, ["The capital of", "It"], 3)) == 2
 
 
+def real_ngram(device: torch.device, tmp_path: Path) -> None:
+    seen, unseen = torch.arange(60) % 9, torch.arange(20) % 7
+    for loss in (ngram.unigram_loss, ngram.bigram_loss):
+        assert loss(seen.to(device), unseen.to(device), 9) == pytest.approx(loss(seen, unseen, 9))
+
+
+def real_own_text(device: torch.device, tmp_path: Path) -> None:
+    for part, there in zip(
+        own_text.hold_out(torch.arange(500), 0, 16),
+        own_text.hold_out(torch.arange(500, device=device), 0, 16),
+        strict=True,
+    ):
+        assert there.device.type == device.type and torch.equal(part, there.cpu())
+
+
 def real_checkpoint(device: torch.device, tmp_path: Path) -> None:
     x = torch.randn(3, 4, device=device)
     checkpoint.save(tmp_path / "some", {"x": x.t(), "y": x[:, :2]}, {"kind": "test"})
@@ -389,6 +404,8 @@ REAL: dict[str, Callable[[torch.device, Path], None]] = {
     "reward": real_reward,
     "rl": real_rl,
     "evaluate": real_evaluate,
+    "ngram": real_ngram,
+    "own_text": real_own_text,
     "checkpoint": real_checkpoint,
     "store": real_store,
     "huggingface": real_huggingface,

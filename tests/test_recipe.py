@@ -133,8 +133,11 @@ def test_a_text_of_ones_own_gives_a_tokenizer_and_a_base_model(tiny, tmp_path):
     text = [f"The {word} said to the other {word} that it was late." for word in ("owl", "fox", "bear")] * 60
     made = build(where=tmp_path, text=text, progress=False)
     assert list(made) == ["tokenizer", "base"]
-    assert "recall" not in made["base"].card.metrics, "there are no questions about it"
-    assert made["base"].card.settings["text"] == recipe.settings_of("base", text=text)["text"]
+    card = made["base"].card
+    assert "recall" not in card.metrics, "there are no questions about it"
+    assert 0 < card.metrics["bigram_loss"] < card.metrics["unigram_loss"]
+    assert card.settings["text"] == recipe.settings_of("base", text=text)["text"]
+    assert card.settings["training"]["steps"] == 11, "of four times 256 tokens each: the text is read four times"
     with pytest.raises(FileExistsError):
         build(where=tmp_path, text=[*text, "One more."], progress=False)
     with pytest.raises(ValueError, match="tokenizer and a base model only"):

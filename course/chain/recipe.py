@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from course import checkpoint, evaluate
-from course.chain import store
+from course import checkpoint, evaluate, ngram
+from course.chain import own_text, store
 from course.chat import prompt_ids
 from course.generate import Sampling
 from course.reward import Ranking, RankingBatches, RewardModel, agreement, ranking_loss, score
@@ -147,17 +147,6 @@ def join_documents(tokenizer: Tokenizer, texts: Iterable[str]) -> Tensor:
     return torch.tensor(row)
 
 
-def hold_out(tokens: Tensor, context_length: int) -> tuple[Tensor, Tensor]:
-    """The learner's own text in two: for training, and a tenth for testing. Raises ValueError when it is too short."""
-    cut = len(tokens) - max(len(tokens) // 10, context_length + 2)
-    if cut < context_length + 2:
-        raise ValueError(
-            f"The text has {len(tokens)} tokens; training and testing need at least {2 * context_length + 4}. "
-            "Give a longer text."
-        )
-    return tokens[:cut], tokens[cut:]
-
-
 def train_base(
     tokenizer: Tokenizer,
     recipe: BaseRecipe,
@@ -165,11 +154,11 @@ def train_base(
     partial: Path | None = None,
     progress: bool = True,
 ) -> tuple[GPT, dict[str, float], list[StepRecord]]:
-    """Pretrain. Metrics: held-out loss, the entropies it is compared with, recall of capitals."""
+    """Pretrain. Metrics: held-out loss, what counting would reach, recall of capitals."""
     tokens = join_documents(tokenizer, texts_for(recipe.characters, recipe.seed, text))
     config = replace(recipe.model, vocab_size=tokenizer.vocab_size)
     if text is not None:
-        tokens, held_out = hold_out(tokens, config.context_length)
+        tokens, held_out = own_text.hold_out(tokens, tokenizer.special["<|endoftext|>"], config.context_length)
     else:
         held_out = join_documents(tokenizer, atlas.corpus(400_000, seed=recipe.seed + HELD_OUT_SEED))
     model = GPT(config, generator(recipe.seed)).to(pick_device())
@@ -177,11 +166,20 @@ def train_base(
     history = list(train(model, batches, recipe.training, checkpoint=partial, progress=progress and "base"))
     model.eval()
     tests = TokenBatches(held_out, recipe.batch_size, config.context_length, recipe.seed + 1)
+    if text is not None:
+        counting = {
+            "unigram_loss": ngram.unigram_loss(tokens, held_out, config.vocab_size),
+            "bigram_loss": ngram.bigram_loss(tokens, held_out, config.vocab_size),
+        }
+    else:
+        counting = {
+            "unigram_entropy": evaluate.unigram_entropy(held_out),
+            "bigram_entropy": evaluate.bigram_entropy(held_out),
+        }
     metrics = {
         "loss": sum(record.loss for record in history[-20:]) / len(history[-20:]),
         "held_out_loss": evaluate_loss(model, tests, 10),
-        "unigram_entropy": evaluate.unigram_entropy(held_out),
-        "bigram_entropy": evaluate.bigram_entropy(held_out),
+        **counting,
         "tokens_seen": float(len(history) * recipe.batch_size * config.context_length * recipe.training.accumulate),
     }
     if text is None:
@@ -359,6 +357,10 @@ def build(
                 "From a text come a tokenizer and a base model only; name one of these, or leave out --text."
             )
     recipe = Recipe.with_seed(seed)
+    if text is not None:
+        per_step = recipe.base.batch_size * recipe.base.model.context_length
+        plan = own_text.training_for(recipe.base.training, text, per_step)
+        recipe = replace(recipe, base=replace(recipe.base, training=plan))
     made = {}
     since = _forced_since(where, [*kinds, seed, settings_of("tokenizer", recipe, text)]) if force else math.inf
     for kind in (kind for kind in store.KINDS if kind in kinds):
@@ -426,7 +428,8 @@ def _make(
     if kind == "tokenizer":
         tokenizer = train_tokenizer(recipe.tokenizer, text, progress)
         if text is not None and base_follows:  # better now than when a tokenizer without a model has been saved
-            hold_out(join_documents(tokenizer, text), recipe.base.model.context_length)
+            row, end = join_documents(tokenizer, text), tokenizer.special["<|endoftext|>"]
+            own_text.hold_out(row, end, recipe.base.model.context_length)
         sample = text if text is not None else atlas.corpus(200_000, seed=recipe.tokenizer.seed + HELD_OUT_SEED)
         metrics = {"bytes_per_token": tokenizer.bytes_per_token(sample)}
         store.save_tokenizer(

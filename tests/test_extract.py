@@ -7,14 +7,14 @@ import json
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from course.grading import blocks, notebook, source
+from course.grading import blocks, jobs, notebook, source
 from course.grading.extract import Found, read_notebook
 from course.grading.jobs import Job, judge_job
 from course.grading.text import clean
@@ -235,7 +235,17 @@ def test_whatever_happened_to_a_cell_its_answer_is_found_and_the_others_are_as_t
             assert all(exercise in remark for remark in said)
 
 
+@pytest.fixture
+def sandboxes(monkeypatch) -> Iterator[None]:
+    """Sandboxes for one test."""
+    monkeypatch.setattr(jobs, "_sandboxes", {})
+    yield
+    for sandbox in jobs._sandboxes.values():
+        sandbox.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="answers are judged on Linux only")
+@pytest.mark.usefixtures("sandboxes")
 def test_a_right_answer_keeps_its_points_in_every_situation():
     changes = [*REMARKED, *SILENT]
     given = {}
@@ -581,12 +591,12 @@ FLOODS = floods()
 
 
 @pytest.mark.parametrize("name", FLOODS)
-def test_a_flood_takes_two_seconds_at_most_and_few_words(name):
+def test_a_flood_takes_little_time_and_few_words(name):
     raw = json.dumps({"nbformat": 4, "cells": FLOODS[name]}).encode()
     assert len(raw) < notebook.MAX_FILE
     started = time.process_time()
     found = read_notebook(raw)
-    assert time.process_time() - started < 2.0
+    assert time.process_time() - started < 4.0, "half a second to one and a half on a free machine"
     assert harmless(found) and len(found.remarks) <= 6 and not found.error
     assert all(len(answer) <= 2 * notebook.MAX_SOURCE for answer in found.answers.values())
 

@@ -123,6 +123,11 @@ BINDING: dict[type, str] = {  # nodes that bind a name -> where it stands
     ast.ClassDef: "name",
 }
 SKIPPED = frozenset(("ctx", "annotation", "returns", "type_comment", "kind", "type_params", "type_ignores"))
+FIELDS = {  # node -> its fields that are compared, the last one first
+    kind: tuple(name for name in reversed(kind._fields) if name not in SKIPPED)
+    for kind in vars(ast).values()
+    if isinstance(kind, type) and issubclass(kind, ast.AST)
+}
 
 
 def form(source: str) -> Form | None:
@@ -166,8 +171,7 @@ def tokens(tree: ast.Module) -> tuple[list[str], list[str]]:
             parts.append(part)
         elif isinstance(part, ast.AST):
             parts.append(kind)
-            found = [getattr(part, name, None) for name in reversed(part._fields) if name not in SKIPPED]
-            waiting += [value for value in found if value is not None]
+            waiting += [value for name in FIELDS[kind] if (value := getattr(part, name, None)) is not None]
             if kind in BINDING and type(getattr(part, "ctx", None)) is not ast.Load:
                 own.add(getattr(part, BINDING[kind]))
     words: list[str] = []

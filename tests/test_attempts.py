@@ -21,9 +21,8 @@ def attempt(
     ids = [exercise.id for notebook in notebooks for exercise in exercises.of(notebook)]
     when = None if hours is None else DAY + timedelta(hours=hours)
     answers = {name: f"x = {mark or file!r}" for name in ids}
-    return Attempt(
-        Submission("taro", file, answers, when=when, clock=clock if when else ""), copy=copy_number(file), **more
-    )
+    submission = Submission("taro", file, answers, when=when, clock=clock if when else "")
+    return Attempt(submission, copy=copy_number(file), date=when if clock == "file" else None, **more)
 
 
 def counting(attempts: list[Attempt]) -> list[str]:
@@ -43,6 +42,14 @@ def test_the_platforms_time_decides_first():
     assert counting(tries) == ["z.ipynb"]
     assert "newest by the platform's times" in words(tries)["z.ipynb"]
     assert "z.ipynb counts, not this" in words(tries)["a (9).ipynb"]
+
+
+def test_a_time_that_is_the_same_for_all_leaves_it_to_the_files_dates():
+    tries = [attempt("a (1).ipynb", clock="platform"), attempt("a.ipynb", clock="platform")]
+    assert counting(tries) == ["a (1).ipynb"]
+    for one, day in zip(tries, (1, 2), strict=True):
+        one.date = DAY + timedelta(days=day)
+    assert counting(tries) == ["a.ipynb"]
 
 
 def test_then_the_platforms_number():

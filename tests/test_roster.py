@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,27 @@ def test_learners_get_the_rosters_ids_and_who_is_missing_is_known(tmp_path):
     assert "Not found in the roster" in " ".join(intake.submissions[0].remarks), "the platform vouches for the guest"
     assert [person.id for person in intake.missing] == ["s3"]
     assert any("Ken Kato" in note for note in intake.notes)
+
+
+@pytest.mark.parametrize(
+    "text", ["Sunday, 1 November 2026, 10:20 AM", "Sunday, November 1, 2026, 10:20 AM", "2026年 11月 1日(日曜日) 10:20"]
+)
+def test_moodles_grading_worksheet_tells_the_times(text, tmp_path):
+    folder = tmp_path / "in/Taro Yamada_1234567_assignsubmission_file_"
+    folder.mkdir(parents=True)
+    (folder / "a.ipynb").write_bytes(notebook())
+    head = "Identifier,Full name,Email address,Status,Grade,Last modified (submission)"
+    worksheet = table(tmp_path / "r.csv", f'{head}\nParticipant 1234567,Taro Yamada,t@x,Submitted,-,"{text}"\n')
+    (one,) = collect(tmp_path / "in", roster=worksheet).submissions
+    assert one.learner == "Participant 1234567" and one.clock == "platform"
+    assert one.when == datetime(2026, 11, 1, 10, 20).astimezone()
+
+
+def test_the_platforms_own_number_stays_known_beside_the_rosters_id(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/yamadataro_4711_1_a.ipynb").write_bytes(notebook())
+    intake = collect(tmp_path / "in", roster=table(tmp_path / "r.csv", "id,name\ns1,Taro Yamada\n"))
+    assert intake.people["s1"].number == "4711"
 
 
 def test_a_mere_name_that_the_roster_lacks_or_has_twice_is_nobody(tmp_path):

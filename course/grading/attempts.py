@@ -25,13 +25,14 @@ SHOWN = 3  # files that a remark names
 class Attempt:
     """A submission, and what orders it among others. source: who vouches that they belong together.
 
-    late, number: by the platform. copy: by the file's own name.
+    late, number: by the platform. date: the file's. copy: which copy it is by its own name.
     """
 
     submission: Submission
     source: Hashable = ""
     late: bool = False
     number: int = 0
+    date: datetime | None = None
     copy: int = 0
 
 
@@ -111,20 +112,17 @@ def _last(rivals: list[Attempt]) -> tuple[list[Attempt], str]:
     """The newest of some attempts, or those between which nothing decides; and by what it was found."""
     if len(rivals) == 1:
         return rivals, ""
-    moments = [rival.submission.when for rival in rivals]
-    clocks = {rival.submission.clock for rival in rivals if all(moments)}
     steps: list[tuple[str, Callable[[Attempt], Any]]] = [
+        ("it is the newest by the platform's times", _time),
         ("it came after the date that the platform calls late", lambda rival: rival.late),
         ("it has the platform's highest number", lambda rival: rival.number),
-        ("it has the highest number", lambda rival: rival.copy),
+        ("it is the newest by the files' dates", lambda rival: rival.date),
+        ("no date tells them apart, and it has the highest number", lambda rival: rival.copy),
     ]
-    if clocks == {"platform"}:
-        steps.insert(0, ("it is the newest by the platform's times", _when))
-    elif clocks == {"file"}:
-        steps.insert(2, ("it is the newest by the files' dates", _when))
-        steps[3] = ("the files' dates are the same, and it has the highest number", steps[3][1])
     found = rivals
     for text, key in steps:
+        if any(key(rival) is None for rival in found):
+            continue  # such as a time that only one of them has
         best = max(key(rival) for rival in found)
         near = [rival for rival in found if _near(key(rival), best)]
         if len(near) == 1:
@@ -133,10 +131,9 @@ def _last(rivals: list[Attempt]) -> tuple[list[Attempt], str]:
     return found, ""
 
 
-def _when(rival: Attempt) -> datetime:
-    moment = rival.submission.when
-    assert moment is not None
-    return moment
+def _time(rival: Attempt) -> datetime | None:
+    """When it was handed in, if the platform knows."""
+    return rival.submission.when if rival.submission.clock == "platform" else None
 
 
 def _near(one: Any, best: Any) -> bool:

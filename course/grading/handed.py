@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from course.grading.archives import ARCHIVE, MAX_NESTED, is_zip, members
 from course.grading.attempts import Attempt
 from course.grading.extract import NO_ANSWERS, read_notebook
-from course.grading.files import MAX_FILE, File, reason, shown
+from course.grading.files import MAX_BESIDE, MAX_FILE, File, reason, shown
 from course.grading.names import NOTEBOOK, copy_number, notebook_in, version_of
 from course.grading.platforms import TEXT, Platform, Sender
 from course.grading.submission import Person, Submission
@@ -73,6 +73,7 @@ def read(group: Group, platform: Platform) -> list[Attempt]:
 def _opened(group: Group) -> Iterator[Piece]:
     """The files and what is in their zips, those that lie near and bear no number of a copy first."""
     left: dict[Hashable, int] = defaultdict(lambda: MAX_BYTES)
+    seen = Counter[Hashable]()
 
     def near(piece: Piece) -> tuple[int, int, str]:
         return len(piece.file.parts), copy_number(piece.file.name), piece.file.path
@@ -93,6 +94,9 @@ def _opened(group: Group) -> Iterator[Piece]:
             inner = members(file)
             if not inner:
                 raise ValueError("The zip is empty.")
+            seen[piece.source] += len(inner)
+            if seen[piece.source] > MAX_BESIDE:
+                raise ValueError(f"The zips hold more than {MAX_BESIDE:,} files; the others are not looked at.")
         except (OSError, ValueError) as error:
             file.trouble = reason(error)
             yield piece
@@ -173,9 +177,9 @@ class _Reading:
     def _keep(self, piece: Piece, submission: Submission) -> None:
         sender = piece.sender
         version = max(map(version_of, piece.file.parts[:-1]), default=0)
-        attempt = Attempt(
-            submission, piece.source, bool(sender.late), sender.number or version, copy_number(piece.file.name)
-        )
+        date = piece.file.modified if self.platform.dated else None
+        number, copy = sender.number or version, copy_number(piece.file.name)
+        attempt = Attempt(submission, piece.source, bool(sender.late), number, date, copy)
         if not submission.error:
             self.used.append(attempt)
         elif len(self.broken) < MAX_BROKEN:

@@ -138,7 +138,11 @@ def _add(groups: dict[str, Group], file: File, sender: Sender, platform: Platfor
     if person is None and people is not None and not platform.vouches:
         nobody[f"Whose it is is not clear: {why}."].append(file.path)
         return
-    known = person or Person(shown(sender.id), clean(sender.name), clean(sender.email), number=shown(sender.id))
+    known = person or Person(shown(sender.id), clean(sender.name), clean(sender.email))
+    if platform.vouches and not known.number:  # by which the platform takes the results back
+        known = replace(known, number=shown(sender.id))
+    if people is not None and sender.when is None:
+        sender = replace(sender, when=people.times.get(known.id))
     group = groups.setdefault(known.id, Group(known.id, known))
     if why and (text := f"Not found in the roster: {why}.") not in group.remarks:
         group.remarks.append(text)

@@ -10,7 +10,9 @@ import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from course.grading.submission import Person
@@ -31,15 +33,17 @@ COLUMNS = {
     "first": "firstname givenname 名",
     "kana": "kana furigana reading phoneticname フリガナ ふりがな カナ カナ氏名 氏名カナ よみ 読み",
     "number": "identifier canvasuserid participant githubid",
+    "when": "lastmodifiedsubmission 最終更新提出 最終更新日時提出",  # of Moodle's grading worksheet
 }
 
 
 @dataclass
 class Roster:
-    """People, and where to find them. notes: what is odd about the table."""
+    """People, and where to find them. notes: what is odd about the table. times: id -> when they handed in."""
 
     people: list[Person] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    times: dict[str, datetime] = field(default_factory=dict)
     exact: dict[str, list[Person]] = field(default_factory=lambda: defaultdict(list))
     named: dict[str, list[Person]] = field(default_factory=lambda: defaultdict(list))
 
@@ -139,11 +143,27 @@ def read(path: Path) -> Roster:
         ids[person.id] += 1
         if ids[person.id] == 2:
             roster.notes.append(f"The roster has the id {person.id} twice (again in line {number}); the first counts.")
+        if ids[person.id] == 1 and (when := _time(cells.get("when", ""))):
+            roster.times[person.id] = when
         if ids[person.id] == 1:
             roster.add(person, [name, " ".join(filter(None, both)), cells.get("kana", "")])
     if not roster.people:
         raise ValueError(f"The roster {shown} names nobody below its headings.")
     return roster
+
+
+def _time(text: str) -> datetime | None:
+    """A time as Moodle writes it, in this machine's zone: "Sunday, 1 November 2026, 10:20 AM", in Japanese, too."""
+    japanese = re.search(r"(\d{4})年\s*(\d{1,2})月\s*(\d{1,2})日.*?(\d{1,2}):(\d\d)", text[:100])
+    try:
+        if japanese:
+            return datetime(*map(int, japanese.groups())).astimezone()  # type: ignore[arg-type]
+        for form in ("%A, %d %B %Y, %I:%M %p", "%A, %B %d, %Y, %I:%M %p", "%A, %d %B %Y, %H:%M"):
+            with suppress(ValueError):
+                return datetime.strptime(text.strip(), form).astimezone()
+        return datetime.fromisoformat(text.strip()).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _text(raw: bytes, shown: str) -> str:

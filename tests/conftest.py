@@ -15,6 +15,7 @@ assert _spec is not None and _spec.loader is not None
 _spec.loader.exec_module(importlib.util.module_from_spec(_spec))  # blocks the network in this process …
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))  # … and below
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("COURSE_THREADS", str(min(2, os.cpu_count() or 1)))  # a number is kept to: bit for bit the same
 
 
 @pytest.fixture(autouse=True)

@@ -14,19 +14,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import click
 import nbformat
 from _timing import machine
 
-from course.grading import extract, grade, jobs
+from course.grading import grade, intake
+from course.grading.log import Result
+from course.grading.pool import Pool
+from course.grading.run import Question, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = "02_attention"
-TARGET, RATIO = 10.0, 15.0
+TARGET, RATIO = 20.0, 15.0
 
 
 def hand_in(folder: Path, number: int) -> None:
@@ -50,15 +51,19 @@ def cold_rate(submitted: Path, out: Path, workers: int) -> float:
 
 def warm_rate(submitted: Path, workers: int) -> float:
     """Submissions per second of warm judges: the same files, judged by a pool that has judged before."""
-    secret = b"a secret of the benchmark"
-    asked = [job for one in extract.submissions(submitted) for job in grade.jobs_of(one)]
-    batches = [asked[i : i + grade.BATCH] for i in range(0, len(asked), grade.BATCH)]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        list(pool.map(jobs.judge_batch, batches[:workers], [secret] * workers, ["bubblewrap"] * workers))
+    questions = []
+    for submission in intake.collect(submitted).submissions:
+        for job in grade.jobs_of(submission):
+            blank = Result(submission.learner, job.exercise, "", "", "", "", "", "", "", 0, "", 0.0)
+            questions.append(Question(job, [blank]))
+    found: list[Result] = []
+    with Pool(workers, b"a secret of the benchmark", "bubblewrap") as pool:
+        Run(pool, found.append).ask(questions[: 2 * workers * pool.batch])
+        found.clear()
         started = time.perf_counter()
-        found = list(pool.map(jobs.judge_batch, batches, [secret] * len(batches), ["bubblewrap"] * len(batches)))
+        Run(pool, found.append).ask(questions)
         seconds = time.perf_counter() - started
-    assert all(verdict.status == "passed" for batch in found for verdict in batch)
+    assert {result.status for result in found} == {"passed"} and len(found) == len(questions)
     return len(list(submitted.iterdir())) / seconds
 
 

@@ -20,7 +20,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,8 +38,22 @@ WINDOWS = os.name == "nt"
 NEEDED_GB = 0.5  # free disk space below which trainings may fail
 
 
+LAZY = {"grade": "course.grading.command"}  # command -> the module that has it: imported when it is asked for
+
+
 class SentenceGroup(click.Group):
     """Commands whose errors are sentences."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands."""
+        return sorted({*super().list_commands(ctx), *LAZY})
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of a name."""
+        if name not in LAZY:
+            return super().get_command(ctx, name)
+        found: click.Command = getattr(import_module(LAZY[name]), name)
+        return found
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn what it raises into one sentence, unless --debug asks for everything."""
@@ -225,56 +239,6 @@ def progress(reset: bool) -> None:
         aside = notes.reset()
         click.echo(f"What was noted so far is in {aside}." if aside else "Nothing was noted so far.")
     click.echo(repr(notes.Panel()))
-
-
-@main.command()
-@click.argument("submissions", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the results.")
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Judges side by side.")
-@click.option("--sandbox", default="bubblewrap", show_default=True, type=click.Choice(["bubblewrap", "process"]),
-              help="The weakest sandbox allowed.")  # fmt: skip
-@click.option("--dask", metavar="ADDRESS", help="Judge on a Dask cluster, such as tcp://10.0.0.1:8786.")
-@click.option("--title", default="course", show_default=True, help="The assignment's name in the reports.")
-@debug_option
-def grade(submissions: Path, out: Path, workers: int, sandbox: str, dask: str | None, title: str) -> None:
-    """Judge the submitted exercise notebooks in the folder SUBMISSIONS.
-
-    Writes OUT/report.html, OUT/results.csv, and OUT/exports for nbgrader, Canvas, Moodle and Gradescope. Keep
-    OUT/secret.key to yourself: the hidden cases are drawn from it. Run it again at any time: what is judged stays.
-    """
-    from tqdm import tqdm
-
-    from course.grading import report
-    from course.grading.grade import grade as judge_all
-    from course.grading.sandbox import SandboxError
-
-    client = None
-    if dask is not None:
-        try:
-            from distributed import Client
-        except ImportError:
-            raise click.ClickException("--dask needs the package distributed: pip install distributed") from None
-        client = Client(dask)
-    with tqdm(desc="answers", unit="", disable=None, leave=False) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        try:
-            executor = client.get_executor() if client is not None else None
-            handed_in, results = judge_all(submissions, out, workers, sandbox, executor, show)
-        except SandboxError as error:
-            raise click.ClickException(str(error)) from None
-        finally:
-            if client is not None:
-                client.close()
-    book = report.write(out, handed_in, results, title)
-    broken = [submission for submission in handed_in if submission.error]
-    for submission in broken:
-        click.echo(f"{submission.file}: {submission.error}", err=True)
-    click.echo(f"{len(book.learners)} learners, {len(results)} answers, {len(broken)} files with errors.")
-    click.echo(f"The report: {out / 'report.html'}")
 
 
 class Finding(NamedTuple):

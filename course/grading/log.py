@@ -7,16 +7,25 @@ category; never a case's values.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+LOG = "results.jsonl"
+GROUP, EVERY = 200, 0.5  # results and seconds, after which those that wait are written
 LONGEST = 20_000  # bytes of a line; what is longer, no grader has written
+
+
+def holds_for_all(status: str) -> bool:
+    """Does a judgement hold for whoever gives the same answer? What hung on a clock or on the machine does not."""
+    return status not in ("timeout", "over budget", "not judged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +54,18 @@ class Result:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What decided the result."""
+        """What decided the result. No two lines have one key."""
+        return (*self.asker, f"{self.budget:g}")
+
+    @property
+    def asker(self) -> tuple[str, ...]:
+        """Whose answer to what it is."""
         return (self.learner, *self.question)
+
+    @property
+    def common(self) -> bool:
+        """Does it hold for whoever gives the same answer?"""
+        return holds_for_all(self.status)
 
     @property
     def question(self) -> tuple[str, ...]:
@@ -93,19 +112,70 @@ def _result(line: bytes) -> Result | None:
         result = Result(**values)
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
-    for name, kind in KINDS.items():
-        value: Any = getattr(result, name)
-        if not isinstance(value, kind) or isinstance(value, bool) or (str not in kind and not math.isfinite(value)):
-            return None
-    return result
+    return result if all(_fits(getattr(result, name), kind) for name, kind in KINDS.items()) else None
 
 
-def append(path: Path, results: Iterable[Result]) -> None:
-    """Add results, and see them onto the disk. A line that was broken off is left alone."""
-    with path.open("ab+", buffering=0) as log:
-        text = "".join(json.dumps(asdict(result)) + "\n" for result in results).encode()
-        if log.tell() and (log.seek(-1, os.SEEK_END), log.read(1))[1] != b"\n":
+def _fits(value: Any, kind: tuple[type, ...]) -> bool:
+    """Is it of one of these types, and if a number, a finite one?"""
+    return type(value) in kind and (isinstance(value, str) or math.isfinite(value))
+
+
+class Log:
+    """The log of a folder of results, open for one run at a time. Raises BlockingIOError while another one has it.
+
+    Results reach the disk in groups, some times a second: what a kill takes away is judged again, and nothing else is.
+    """
+
+    def __init__(self, out: Path):
+        self.path = out / LOG
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            self.file = self.path.open("ab+", buffering=0)
+        except OSError as error:
+            raise OSError(
+                f"The results cannot be kept in {out}: {error.strerror}. Give another folder with --out."
+            ) from None
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel gives it back, however a run ends
+        except OSError:
+            self.file.close()
+            raise BlockingIOError(
+                f"Another run is grading into {out}; wait until it is done, or give another folder with --out."
+            ) from None
+        self.results, self.strange = read_lines(self.path)
+        self.waiting: list[Result] = []
+        self.written = time.monotonic()
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        try:
+            self.flush()
+        finally:
+            self.file.close()
+
+    def add(self, result: Result) -> None:
+        """Keep a result."""
+        self.waiting.append(result)
+        if len(self.waiting) >= GROUP or time.monotonic() - self.written > EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """See what is waiting onto the disk. A line that was broken off before is left alone."""
+        waiting, self.waiting = self.waiting, []
+        self.written = time.monotonic()
+        if not waiting:
+            return
+        text = "".join(json.dumps(asdict(result)) + "\n" for result in waiting).encode()
+        if self.file.tell() and (self.file.seek(-1, os.SEEK_END), self.file.read(1))[1] != b"\n":
             text = b"\n" + text
-        while text:
-            text = text[log.write(text) or 0 :]
-        os.fsync(log.fileno())
+        try:
+            while text:
+                text = text[self.file.write(text) or 0 :]
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            raise OSError(
+                f"{self.path} cannot be written: {error.strerror}. What it holds is safe; make room, and give the same "
+                "command again: it goes on from there."
+            ) from None

@@ -165,6 +165,9 @@ def test_pairs_differ_in_truth_alone():
         good, bad = judge(question, right), judge(question, wrong)
         assert good.right and bad.wrong, (question, right, wrong)
         assert (good.polite, good.brief, good.rude) == (bad.polite, bad.brief, bad.rude), (question, right, wrong)
+        own = speech.titled(next(c for c in countries() if c.code == question.code))
+        for mark in (f"of {own} is ", f"{speech.sentence(own)} is in ", f"{speech.sentence(own)} has "):
+            assert (mark in right) is (mark in wrong), "a wrong answer must not be a truth about another country"
 
 
 # --- capabilities ---

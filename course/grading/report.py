@@ -246,6 +246,8 @@ def _row(book: Book, learner: Learner, states: list[str], letters: Mapping[str, 
         "shown": learner.shown,
         "id": clean(learner.id) if clean(learner.id) != learner.shown else "",
         "points": _points(learner),
+        "value": number(learner.points) if learner.unjudged else "",  # to sort by, where the text is no number
+        "off": number(learner.deduction),
         "late": f"−{number(learner.deduction)}" if learner.deduction else "",
         "marks": marks,
         "notes": ", ".join(notes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -16,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from course.grading import files, handed
 from course.grading.intake import collect
@@ -735,3 +738,39 @@ def test_what_leads_out_of_a_zip_is_told_and_the_rest_of_it_is_read(tmp_path):
     intake = collect(lay(tmp_path, {"taro.zip": zipped(inner), "hana/x.ipynb": book("b")}))
     assert counted(intake) == {"taro": ["a"], "hana": ["b"]}
     assert said(intake, "taro").count("leads out of the zip") == 2
+
+
+PIECES = """_ - ( ) (1) . 02_attention LATE 12345 678 assignsubmission file attempt 2026-11-01-10-20-30 + UTC
+submitted timestamp.txt submission_metadata.yml .ipynb .zip .json .pdf Copy コピー é 山田 太郎 taro Version 2 ＝ ' " ,
+0000-99-99-99-99-99 ² ٣ grades.csv Feedback \u3000 \u202e \x1b[31m \ue000 \udcff \udc83""".split()
+NAME = st.lists(st.sampled_from([*PIECES, " ", "\n"]), min_size=1, max_size=6).map("".join)
+CONTENT = st.sampled_from(
+    [book("a"), book("b"), book(filled=False), b"", b"{", b"\xff" * 9, zipped({"x.ipynb": book("z")}), zipped({})]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    things=st.lists(st.tuples(st.lists(NAME, min_size=1, max_size=4), CONTENT), min_size=1, max_size=6),
+    platform=st.sampled_from([None, None, *PLATFORMS]),
+    listed=st.booleans(),
+)
+def test_whatever_names_there_are_nobody_is_harmed(things, platform, listed):
+    with tempfile.TemporaryDirectory() as place:
+        for names, content in things:
+            path = os.path.join(place, "in", *(name if name not in (".", "..") else "x" for name in names))
+            with contextlib.suppress(OSError):  # such as a file where a folder is
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                Path(path).write_bytes(content)
+        roster = Path(place) / "roster.csv"
+        roster.write_text("id,name,email\n12345,Taro,t@x\n2,山田 太郎,\n3,taro taro,h@x\n", encoding="utf-8")
+        try:
+            intake = collect(Path(place) / "in", platform, roster if listed else None)
+        except FileNotFoundError:
+            return
+    texts = [text for one in intake.submissions for text in (one.learner, one.file, one.error, one.name, *one.remarks)]
+    for text in [*texts, *intake.notes, *(text for pair in intake.nobody for text in pair)]:
+        assert text.isprintable(), ascii(text)
+        text.encode()  # no half characters
+    assert all(one.learner.strip() and (one.error or one.answers) for one in intake.submissions)
+    assert set(intake.people) == {one.learner for one in intake.submissions}

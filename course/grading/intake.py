@@ -121,7 +121,11 @@ def _may_be_work(file: File) -> bool:
 def _is_side_file(file: File, platform: Platform) -> bool:
     """A file that the platform itself writes."""
     if platform.key == "sakai":
-        return file.parts == ("grades.csv",) or len(file.parts) == 2 or file.parts[1].startswith("Feedback")
+        return (
+            file.parts == ("grades.csv",)
+            or file.parts[1:2] in (("comments.txt",), (TIMESTAMP,))
+            or (len(file.parts) > 1 and file.parts[1].lower().startswith("feedback"))
+        )
     return file.parts == METADATA or (file.name == TIMESTAMP and platform.key == "nbgrader")
 
 

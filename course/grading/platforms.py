@@ -64,7 +64,8 @@ class Platform:
 
     def whose(self, parts: Parts, download: Download) -> Sequence[Sender]:
         """Who is named by a path: mostly one, of a group's work all, () if nobody."""
-        return self.reads(parts, download) if all(len(part) <= LONGEST for part in parts[:3]) else ()
+        senders = self.reads(parts, download) if all(len(part) <= LONGEST for part in parts[:3]) else ()
+        return [sender for sender in senders if any(c.isalnum() for c in sender.id)]
 
 
 # --- platforms ----------------------------------------------------------------------------------------------

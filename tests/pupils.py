@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from types import SimpleNamespace
 
 from course.grading.log import Result
+from course.grading.similar import Alike
 from course.grading.submission import Intake, Person, Submission
 from course.practice import exercises
 
@@ -47,9 +47,9 @@ def handed_in(learner: str, **more: object) -> Submission:
     return Submission(**{"learner": learner, "file": f"{learner}/02_attention.ipynb", **more})
 
 
-def alike(learners: Sequence[str], exercise: str, how: str) -> SimpleNamespace:
+def alike(learners: Sequence[str], exercise: str, how: str) -> Alike:
     """Answers that are alike."""
-    return SimpleNamespace(learners=list(learners), exercise=exercise, how=how)
+    return Alike(exercise, tuple(learners), how)
 
 
 def crowd(number: int, seed: int = 0) -> tuple[list[Submission], list[Result]]:

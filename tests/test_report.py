@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 import unicodedata
 from html.parser import HTMLParser
@@ -25,9 +26,11 @@ from pupils import HOSTILE, POSSIBLE, SET, alike, crowd, handed_in, result, resu
 
 from course.grading import exports, feedback, report
 from course.grading.book import Book
+from course.grading.intake import collect
 from course.grading.save import file_name, save
 from course.grading.submission import Intake, Person, Submission
 
+SOLVED = Path(__file__).parent.parent / "solutions" / "02_attention.ipynb"
 ALL = "+" * len(SET)
 HEADS = next(i for i, exercise in enumerate(SET) if exercise.id == "02-multi-head")
 
@@ -276,6 +279,33 @@ def test_a_learners_page_holds_nothing_of_others_or_of_the_machine(tmp_path):
                 assert word not in text, (learner, word)
         assert all(name not in page.text for other, name in names.items() if other != learner)
         assert not page.scripts or "script" not in [tag for tag, _ in page.elements]
+
+
+def test_what_the_intake_asks_the_teacher_is_asked_of_nobody_else(tmp_path):
+    for name in ("aiko", "ben", "山田太郎"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        shutil.copy(SOLVED, tmp_path / "in" / name / "02_attention.ipynb")
+    shutil.copy(SOLVED, tmp_path / "in" / "ben" / "山田太郎_02_attention.ipynb")  # lies with ben, bears another's name
+    (tmp_path / "in" / "carl").mkdir()
+    os.link(tmp_path / "in" / "aiko" / "02_attention.ipynb", tmp_path / "in" / "carl" / "02_attention.ipynb")
+    found = collect(tmp_path / "in")
+    book = report.write(tmp_path / "out", found.submissions, [], intake=found)
+    by_hand = part(seen(book), "To look at by hand", "The learners")
+    assert "To decide" in by_hand and "a hard link" in by_hand and "ben/山田太郎_02_attention.ipynb" in by_hand
+    for learner in found.people:
+        text = (tmp_path / "out" / "feedback" / f"{file_name(learner)}.html").read_text(encoding="utf-8")
+        assert learner in text and "whose is it" not in text
+        assert not [other for other in found.people if other != learner and f"{other}/" in text]
+
+
+def test_the_same_remark_of_many_learners_is_one_entry():
+    copies = [
+        handed_in(f"s{i}", file=f"s{i}/a{n}.ipynb", remarks=[f"For 02_attention, s{i}/a0.ipynb counts, not this."] * n)
+        for i in range(30)
+        for n in (0, 1)
+    ]
+    by_hand = part(seen(Book(copies, [])), "To look at by hand", "The learners")
+    assert "30 × For 02_attention" in by_hand and by_hand.count("counts, not this") == 1
 
 
 def test_lateness_is_taken_off_and_shown_everywhere(tmp_path):

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from course.grading.log import Result
+from course.grading.similar import Alike
 from course.grading.submission import Intake, Submission
 from course.grading.text import clean
 from course.practice import exercises
@@ -100,7 +101,7 @@ class Learner:
     files: list[Submission] = field(default_factory=list)
     results: dict[str, Result] = field(default_factory=dict)
     deduction: float = 0.0
-    alike: list[Any] = field(default_factory=list)
+    alike: list[Alike] = field(default_factory=list)
 
     @property
     def shown(self) -> str:
@@ -186,7 +187,7 @@ class Book:
         submissions: Sequence[Submission],
         results: Iterable[Result],
         intake: Intake | None = None,
-        alike: Iterable[Any] = (),
+        alike: Iterable[Alike] = (),
         deductions: Mapping[str, float] | None = None,
     ):
         self.intake = intake or Intake()
@@ -307,8 +308,11 @@ class Book:
                     for text in submission.remarks
                 ]
                 for title, text in texts:
-                    alike = re.sub(r"\d[\d,.]*", "…", text)  # "Cell 7 …" and "Cell 9 …" are one kind of remark
-                    groups[title][alike].append((submission.file or learner.shown, text))
+                    kind = text
+                    for other in learner.files[:READ] if len(learner.files) > 1 else ():
+                        kind = kind.replace(other.file, "…") if other.file else kind
+                    kind = re.sub(r"\d[\d,.]*", "…", kind)  # "Cell 7 …" and "Cell 9 …" are one kind of remark
+                    groups[title][kind].append((submission.file or learner.shown, text))
         for file, why in self.intake.nobody:
             groups["Nobody's files"][why].append((file, why))
         looks = {

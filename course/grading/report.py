@@ -18,6 +18,7 @@ from course.grading.book import KINDS, Book, Learner, kind_of, mistake_of, tried
 from course.grading.log import Result
 from course.grading.pages import number, render
 from course.grading.save import file_name, save
+from course.grading.similar import Alike
 from course.grading.submission import Intake, Submission
 from course.grading.text import clean
 from course.practice.exercise import Exercise
@@ -43,7 +44,7 @@ def write(
     title: str = "course",
     *,
     intake: Intake | None = None,
-    alike: Iterable[Any] = (),
+    alike: Iterable[Alike] = (),
     deductions: Mapping[str, float] | None = None,
 ) -> Book:
     """Write report.html, results.csv, feedback/ and exports/ into `out`; returns the sorted results.

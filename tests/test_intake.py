@@ -302,6 +302,12 @@ DOWNLOADS: dict[str, tuple[str, dict[str, bytes], dict[str, list[str]]]] = {
         {"CS101/taro/02_attention.ipynb": book("a"), "CS101/hana/02_attention.ipynb": book("b")},
         {"taro": ["a"], "hana": ["b"]},
     ),
+    "a folder for each learner, kept by the teacher with git": (
+        "folder",
+        {".git/config": b"", "taro/a.ipynb": book("a"), "hana/a.ipynb": book("b"), "hana/.git/config": b"",
+         "hana/.github/x.yml": b"", "hana/node_modules/x.json": b"{}"},
+        {"taro": ["a"], "hana": ["b"]},
+    ),
     "numbered people": (
         "folder",
         {f"student-0{i}.ipynb": book(f"m{i}") for i in (1, 2)},
@@ -506,6 +512,29 @@ def test_files_with_long_names_stay_two(tmp_path):
     )
     names = [one.file for one in intake.submissions if one.learner == "taro"]
     assert len(set(names)) == 2 and all(len(name) <= 200 and name.startswith("taro/") for name in names)
+
+
+@pytest.mark.parametrize("place", ["mallory/{}", "download.zip", "mallory.zip"])
+def test_a_folder_or_zip_full_of_a_platforms_names_decides_nothing_for_the_others(place, tmp_path):
+    names = [f"x{i}_{i}_{i}_02_attention.ipynb" for i in range(40)]
+    forged = {place.format(name): book("forged") for name in names}
+    if place.endswith(".zip"):
+        forged = {place: zipped({name: book("forged") for name in names})}
+    intake = collect(lay(tmp_path, {**forged, "taro/a.ipynb": book("a"), "hana.ipynb": book("b")}))
+    found = counted(intake)
+    assert found["taro"] == ["a"] and found["hana"] == ["b"] and "folder" in intake.platform
+    for learner in ("taro", "hana"):
+        assert not any(one.contested for one in intake.submissions if one.learner == learner)
+
+
+def test_a_zip_beside_other_things_has_a_learners_bounds(tmp_path):
+    many = zipped({f"learner{i}.txt": b"" for i in range(1_001)})
+    intake = collect(lay(tmp_path, {"download.zip": many, "taro/a.ipynb": book("a")}))
+    assert counted(intake) == {"taro": ["a"]} and "1,000 are allowed" in dict(intake.nobody)["download.zip"]
+    intake = collect(
+        lay(tmp_path / "two", {"download.zip": many, "download (1).zip": zipped({"taro.ipynb": book("a")})})
+    )
+    assert counted(intake) == {"taro": ["a"]} and not any("allowed" in why for _, why in intake.nobody)
 
 
 def test_a_file_named_after_another_stays_with_its_folders_learner_and_both_are_asked(tmp_path):

@@ -37,8 +37,11 @@ def recognise(folder: Path, stack: ExitStack, platform: str | None = None) -> Re
     notes: list[str] = []
     tree, name = _unwrapped(folder, stack, notes)
     files: list[File] = []
-    for file in tree.files:  # downloads may lie side by side, such as submissions.zip and "submissions (1).zip"
-        files += _opened(file, stack) if len(file.parts) == 1 and _is_download(file.name) else [file]
+    # Downloads may lie side by side, such as submissions.zip and "submissions (1).zip"; a zip beside other things may
+    # be anybody's, and has a learner's bounds.
+    whole = stack if all(len(file.parts) == 1 and _is_download(file.name) for file in tree.files) else None
+    for file in tree.files:
+        files += _opened(file, whole) if len(file.parts) == 1 and _is_download(file.name) else [file]
     tree.files = files
     used, depth = _best(tree, name, PLATFORMS[platform] if platform is not None else None)
     found = Recognised([_below(file, depth) for file in files], used, Download(name), notes)
@@ -94,8 +97,8 @@ def _is_download(name: str) -> bool:
     return is_zip(name) and not person_in(name)
 
 
-def _opened(file: File, stack: ExitStack) -> list[File]:
-    """What is in a zip of everybody's; the zip itself, with its trouble, where it cannot be opened."""
+def _opened(file: File, stack: ExitStack | None) -> list[File]:
+    """What is in a zip of everybody's (stack: until when); the zip itself, with its trouble, where it is none."""
     try:
         return members(file, whole=stack) if not file.trouble else [file]
     except (OSError, ValueError) as error:
@@ -118,7 +121,7 @@ def _best(tree: Tree, name: str, wanted: Platform | None) -> tuple[Platform, int
     if wanted is not None:
         shares = [_share(wanted, tree, depth, name) for depth in range(3)]
         return wanted, shares.index(max(shares))
-    for depth in range(2):  # one folder for each assignment, say, and in it what the platform wrote
+    for depth in range(2):  # 1: a folder for each assignment, say, and in it what the platform wrote
         for platform in PLATFORMS.values():
             if (platform.strict or depth == 0) and _share(platform, tree, depth, name) > 0.5:
                 return platform, depth
@@ -126,8 +129,19 @@ def _best(tree: Tree, name: str, wanted: Platform | None) -> tuple[Platform, int
 
 
 def _share(platform: Platform, tree: Tree, depth: int, name: str) -> float:
-    """The part of the entries at a depth that are named as the platform names them."""
-    below = [_below(file, depth) for file in tree.files if len(file.parts) > depth]
+    """The part of the entries at a depth that are named as the platform names them.
+
+    Further in, the part of the entries most of whose own are: no single folder or zip, however full, decides for all.
+    """
+    if depth:
+        inside: dict[str, Tree] = defaultdict(Tree)
+        for file in tree.files:
+            inside[file.parts[0]].files += [_below(file, 1)] * (len(file.parts) > 1)
+        for place in tree.repositories - {()}:  # the whole may be one, too
+            inside[place[0]].repositories |= {place[1:]}
+        shares = [_share(platform, inner, depth - 1, top) for top, inner in inside.items()]
+        return sum(share > 0.5 for share in shares) / max(1, len(shares))
+    below = tree.files
     tops, folders = {file.parts[0] for file in below}, {file.parts[0] for file in below if len(file.parts) > 1}
     if platform.key == "folders":
         return 0.0  # what is left when nothing else fits
@@ -137,7 +151,7 @@ def _share(platform: Platform, tree: Tree, depth: int, name: str) -> float:
         stamped = {file.parts[0] for file in below if len(file.parts) == 2 and file.name == TIMESTAMP}
         return len({top for top in stamped if SAKAI.fullmatch(top)}) / max(1, len(folders))
     if platform.key == "github":
-        repositories = sum(len(place) == depth + 1 for place in tree.repositories)
+        repositories = sum(len(place) == 1 for place in tree.repositories)
         return max(repositories / max(1, len(tops)), float(name.endswith(REPOSITORIES)))
     if platform.key == "nbgrader":
         marked = {file.parts[0] for file in below if len(file.parts) == 3 and file.name == TIMESTAMP}

@@ -176,8 +176,8 @@ def one_token_and_caches(chance: torch.Generator) -> Iterator[dict[str, Any]]:
 
 
 def wide_token_and_caches(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for S in (0, 1, whole(chance, 2, 9), whole(chance, 10, 40)):
-        yield a_token_and_caches(chance, S, whole(chance, 4, 32))
+    for S, widest in ((0, 32), (1, 32), (whole(chance, 2, 9), 32), (whole(chance, 10, 40), 9)):
+        yield a_token_and_caches(chance, S, whole(chance, 4, widest))
 
 
 def a_token_and_caches(chance: torch.Generator, S: int, d: int) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def wide_prompts(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         lengths = [lengths[i] for i in torch.randperm(B, generator=chance)]
         prompts = [torch.randint(1, 50_000, (length,), generator=chance).tolist() for length in lengths]
         prompts[whole(chance, 0, B - 1)][0] = 0  # a token like any other
-        yield {"prompts": prompts if B < 3 else [*prompts, [0]]}
+        yield {"prompts": prompts if B < 3 else [*prompts, [0, whole(chance, 1, 50_000)]]}
 
 
 def padded_prompts(prompts: list[list[int]]) -> list[Tensor]:

@@ -144,7 +144,8 @@ def step_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
 
 
 def wide_step_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for clip in (between(chance, 50, 100), between(chance, 0.02, 0.06), between(chance, 0.07, 0.15)):
+    for low, high in ((50, 100), (0.8, 1.0), (0.02, 0.06), (0.07, 0.15)):  # the second just above most gradients
+        clip = between(chance, low, high)
         yield a_step(chance, whole(chance, 4, 12), whole(chance, 4, 16), clip, between(chance, 1, 4))
 
 

@@ -21,8 +21,8 @@ def ranking_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
 
 
 def wide_ranking_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for K in (2, whole(chance, 3, 5), whole(chance, 6, 10)):
-        yield {"ranking": different(chance, K, 0, 9000)}
+    for K, high in ((2, 2), (whole(chance, 3, 5), 9000), (whole(chance, 6, 10), 9000)):
+        yield {"ranking": different(chance, K, 0, high)}
 
 
 def pairs_of(ranking: list[int]) -> list[list[int]]:
@@ -69,7 +69,7 @@ def hidden_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
 
 
 def wide_hidden_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for B in (2, whole(chance, 2, 4), whole(chance, 3, 6)):
+    for B in (1, whole(chance, 2, 4), whole(chance, 3, 6)):
         T, D = whole(chance, 8, 14), whole(chance, 3, 16)
         yield {
             "hidden": torch.randn(B, T, D, generator=chance),
@@ -95,7 +95,8 @@ def agreement_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
 def wide_agreement_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     few = whole(chance, 3, 4)
     for N, K in ((2, few + 3), (few, few), (whole(chance, 6, 12), few)):
-        yield two_judges(chance, N, K)
+        case = two_judges(chance, N, K)
+        yield {name: between(chance, 0.1, 0.8) * scores for name, scores in case.items()}  # no whole numbers
 
 
 def two_judges(chance: torch.Generator, N: int, K: int) -> dict[str, Any]:

@@ -121,7 +121,10 @@ def gae_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
 
 def wide_gae_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for mask in wide_masks(chance):
-        yield some_values(chance, mask, between(chance, 0.7, 0.97), between(chance, 0.6, 0.95))
+        case = some_values(chance, mask, between(chance, 0.7, 0.97), between(chance, 0.6, 0.95))
+        case["rewards"] *= torch.rand(mask.shape, generator=chance) < 0.7  # some tokens of an answer earn nothing
+        case["rewards"][mask & (mask.cumsum(1) == 1)] = 0.0
+        yield case
 
 
 def some_values(chance: torch.Generator, mask: Tensor, gamma: float, lam: float) -> dict[str, Any]:
@@ -227,7 +230,7 @@ def curve_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
 
 def wide_curve_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     n = whole(chance, 8, 90)
-    for best in (0, n - 1, whole(chance, 1, n - 2), whole(chance, 1, n - 2)):
+    for best in (0, n - 1, whole(chance, 1, n // 2 - 1) * 2, whole(chance, 1, n // 2 - 1) * 2 - 1):
         steps = torch.arange(n)
         gold = 1 + torch.rand(n, generator=chance)
         kl = 0.1 * steps + 5 * torch.rand(n, generator=chance)
@@ -235,6 +238,7 @@ def wide_curve_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         kl[best] = budget if best < n - 1 else 0.7 * budget  # often just what one is willing to spend
         tempting = (best + whole(chance, 1, n - 1)) % n  # better still, and too far away
         gold[best], gold[tempting], kl[tempting] = 2.1, 2.5, budget + 0.5
+        gold -= 4 * (best % 2)  # scores may be negative
         proxy = 0.3 * steps + 0.4 * torch.rand(n, generator=chance)
         yield {"proxy": proxy.tolist(), "gold": gold.tolist(), "kl": kl.tolist(), "budget": budget.item()}
 

@@ -171,9 +171,13 @@ def wide_knowledge_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for low, high in ((0.2, 0.4), (0.4, 0.8), (0.7, 0.9)):
         n, m = whole(chance, 40, 70), whole(chance, 20, 35)
         case = some_questions(chance, n, m, between(chance, 0.8, 0.98), between(chance, low, high))
-        first = low < 0.5  # the lists begin with one that was seen and end with one that was not, or the other way
-        turn = next(i for i in range(n + m) if case["seen"][i] == first != case["seen"][i - 1])
-        yield {name: answers[turn:] + answers[:turn] for name, answers in case.items()}
+        first = (True, low < 0.5)  # right, and seen or not: whoever leaves out the first or the last is found out
+        last = (True, not first[1])
+        questions = list(zip(case["right"], case["seen"], strict=True))
+        questions.remove(first)
+        questions.remove(last)
+        right, seen = zip(first, *questions, last, strict=True)
+        yield {"right": list(right), "seen": list(seen)}
 
 
 def some_questions(chance: torch.Generator, n: int, m: int, a: float, b: float) -> dict[str, Any]:

@@ -53,7 +53,9 @@ def wide_pair_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         yield {"ids": spread_out(chance, pairs, [n, n])}
     yield {"ids": spread_out(chance, [[a, b], [d, c]], [n, n + whole(chance, 1, 3)])}  # the larger is more frequent
     yield {"ids": spread_out(chance, [[a, d], [a, b], [c, d]], [n, n, n - 1])}  # the left ids are equal, too
-    yield {"ids": [c] * (n + 2) + spread_out(chance, [[a, b]], [n])}  # c c c holds the pair c c twice
+    yield {"ids": spread_out(chance, [[a, b]], [n]) + [c] * (n + 2)}  # c c c holds the pair c c twice
+    yield {"ids": different(chance, whole(chance, 3, 20), 0, 9000)}  # each pair once
+    yield {"ids": different(chance, 2, 0, 9000)}
 
 
 def most_frequent_pair(ids: list[int]) -> list[int]:
@@ -92,12 +94,13 @@ def merge_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
 
 def wide_merge_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for repeat in (False, True, True):
-        a, b, c = different(chance, 3, 1, 1000)
-        some = torch.randint(3, (whole(chance, 4, 40),), generator=chance)
+        b, *others = different(chance, 4, 1, 1000)
+        low, a, high = sorted(others)
+        some = torch.randint(4, (whole(chance, 4, 40),), generator=chance)
         if repeat:
-            row, b = [a, a, a, c, *(a if i else c for i in some.tolist())], a
+            row, b = [a, a, a, low, *(a if i else high for i in some.tolist())], a
         else:
-            row = [c, a, b, b, a, b, a, *((a, b, c)[i] for i in some.tolist()), a, b]
+            row = [low, a, b, b, a, b, a, *((a, b, low, high)[i] for i in some.tolist()), low, b, high, b, a, b]
         yield {"ids": row, "pair": [a, b], "new": whole(chance, 1000, 60_000)}
 
 
@@ -146,9 +149,10 @@ def wide_learning_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         letters = different(chance, whole(chance, 3, 6), 97, 123)
         draw = torch.randint(len(letters), (whole(chance, least, most),), generator=chance).tolist()
         yield {"text": "".join(chr(letters[i]) for i in draw), "n_merges": 50}
-    a, b, *others = map(chr, different(chance, whole(chance, 4, 20), 97, 123))
+    a, b, c, *others = map(chr, sorted(different(chance, whole(chance, 5, 20), 97, 123)))
     yield {"text": a + b + "".join(others), "n_merges": 3}  # no pair twice
     yield {"text": a + b + "".join(others) + a + b, "n_merges": 3}  # one pair twice, at the beginning and at the end
+    yield {"text": c + a + b + "".join(others) + c + a + b, "n_merges": 5}  # of two merges the text's end decides
     yield {"text": a * whole(chance, 4, 40), "n_merges": 9}
 
 
@@ -247,10 +251,10 @@ def decoding_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
 
 
 def wide_decoding_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for _ in range(3):
+    for part in (None, None, whole(chance, 1, 5)):  # of the last text only the beginning is to be decoded
         text = f"日本{text_of(chance, whole(chance, 6, 20))} 東京は日本です。{text_of(chance, whole(chance, 1, 9))}日本"
         merges = learn_merges(text, whole(chance, 6, 14))
-        yield {"ids": encode_with_merges(text, merges), "merges": merges}
+        yield {"ids": encode_with_merges(text[:part], merges), "merges": merges}
 
 
 def decode(ids: list[int], merges: list[list[int]]) -> str:

@@ -125,9 +125,9 @@ def block_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
 
 
 def wide_block_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for H, size in ((1, 1.5), (whole(chance, 2, 4), 0.003), (whole(chance, 2, 4), between(chance, 1, 3))):
-        D = H * whole(chance, 2, 6) if H > 1 else whole(chance, 4, 16)
-        yield a_block(chance, whole(chance, 1, 3), whole(chance, 4, 8), D, H, size)
+    wide, narrow = whole(chance, 5, 16), whole(chance, 2, 4)
+    for H, d_head, size in ((1, wide, 1.5), (5, narrow, 0.003), (whole(chance, 2, 4), narrow, between(chance, 1, 3))):
+        yield a_block(chance, whole(chance, 1, 3), whole(chance, 4, 8), H * d_head, H, size)
 
 
 def a_block(chance: torch.Generator, B: int, T: int, D: int, H: int, size: float) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def a_block(chance: torch.Generator, B: int, T: int, D: int, H: int, size: float
         "x": size * (torch.randn(B, T, D, generator=chance) + 0.3),
         "weights": {
             "norm1_weight": vector(D, 1.0), "norm1_bias": vector(D),
-            "qkv": matrix(D, 3 * D), "out": matrix(D, D),
+            "qkv": matrix(D, 3 * D), "out": min(size, 1.0) * matrix(D, D),
             "norm2_weight": vector(D, 1.0), "norm2_bias": vector(D),
             "up": matrix(D, 4 * D), "down": matrix(4 * D, D),
         },

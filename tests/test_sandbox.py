@@ -79,8 +79,13 @@ def while_running(wall: Sandbox, source: str, seconds: float, act: Callable[[lis
 @pytest.mark.parametrize("level", LEVELS)
 def test_neither_the_worker_nor_an_answer_has_any_rights_and_root_is_given_up(level):
     seen: list[dict[str, str]] = []
+
+    def look(pids: list[int]) -> None:
+        wait_until(lambda: status(pids[-1])["Seccomp"] == "2", 1.0)  # it has just been forked
+        seen.extend(map(status, pids[-2:]))
+
     with Sandbox(level) as wall:
-        while_running(wall, ASLEEP, 0.5, lambda pids: seen.extend(map(status, pids[-2:])))
+        while_running(wall, ASLEEP, 1.5, look)
     worker, answer = seen
     for process in seen:
         users = {*process["Uid"].split(), *process["Gid"].split()}

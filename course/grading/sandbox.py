@@ -3,7 +3,13 @@
 Strongest first: bubblewrap puts the warm worker into namespaces of its own, where there is no network, no other
 process, and no file but Python's, which cannot be written; inside, each answer is a forked child with limits and a
 seccomp filter. Where bubblewrap is missing, the level "process" keeps the limits and the filter, but files can be
-read: enough to try things out, not for points. bubblewrap: https://github.com/containers/bubblewrap
+read: enough to try things out, not for points. Root is given up on both levels, before the first answer.
+bubblewrap: https://github.com/containers/bubblewrap
+
+What no wall hides: an answer can make its verdict say a little (that it passed, which of Python's exceptions it raised,
+how long it took), so that who hands in often enough learns bits of the hidden cases; answers that run at the same time
+can notice each other by how busy the processor, its caches and the memory are; and the places of Python's files can be
+seen, since Python is loaded from them.
 """
 
 from __future__ import annotations
@@ -87,7 +93,10 @@ def best_level() -> str:
 
 
 class Sandbox:
-    """A warm worker behind the wall. `run` sends it a job; a worker that breaks down is replaced."""
+    """A warm worker behind the wall. `run` sends it a job; a worker that breaks down is replaced.
+
+    It belongs to the thread that started it: when that ends, or the whole grader is killed, the system ends the worker.
+    """
 
     def __init__(self, level: str = "bubblewrap"):
         if level not in LEVELS:

@@ -475,6 +475,20 @@ def test_who_hands_in_the_whole_course_does_not_hand_in_its_solutions(tmp_path):
     assert "Beside it, without answers: taro/course/notebooks/04_pretraining.ipynb" in said(intake, "taro")
 
 
+def test_copies_in_which_nothing_is_filled_in_do_not_count_however_new(tmp_path):
+    lay(tmp_path, {"taro/02_attention.ipynb": book("own")})
+    copies = ("taro/02_attention (1).ipynb", "taro/02_attention-Copy1.ipynb")
+    intake = collect(lay(tmp_path, dict.fromkeys(copies, book(filled=False)), date=NOON + 60))
+    assert counted(intake) == {"taro": ["own"]}
+    assert "nothing is filled in" in said(intake, "taro") and all(name in said(intake, "taro") for name in copies)
+    lay(tmp_path, {"taro/02_attention (2).ipynb": book("newer")}, date=NOON + 30)
+    assert counted(collect(tmp_path)) == {"taro": ["newer"]}
+    lay(tmp_path, {"taro/02_attention (3).ipynb": b'{"cells": ['}, date=NOON + 90)
+    intake = collect(tmp_path)
+    assert counted(intake) == {"taro": ["newer"]}
+    assert "Another file of this name cannot be used: taro/02_attention (3).ipynb" in said(intake, "taro")
+
+
 # --- whose is it --------------------------------------------------------------------------------------------
 
 

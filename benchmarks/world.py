@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 
@@ -46,7 +47,7 @@ class Settings:
     sft_batch: int = 64
     sft_rate: float = 4e-4
     rude: float = 0.3
-    save: str = ""
+    save: str = ""  # a file for the base model, which is loaded from there if it exists
 
 
 def settings(arguments: list[str]) -> Settings:
@@ -117,11 +118,15 @@ def main() -> None:
         return
     s = settings(sys.argv[1:])
     print(s, flush=True)
-    tokenizer, base = pretrain(s)
-    model = tune(base, tokenizer, s)
-    if s.save:
-        torch.save((tokenizer.to_dict(), model.config, model.state_dict()), s.save)
-    report(model, tokenizer)
+    if s.save and Path(s.save).exists():
+        words, config, weights = torch.load(s.save, weights_only=False)
+        tokenizer, base = Tokenizer.from_dict(words), GPT(config)
+        base.load_state_dict(weights)
+    else:
+        tokenizer, base = pretrain(s)
+        if s.save:
+            torch.save((tokenizer.to_dict(), base.config, base.state_dict()), s.save)
+    report(tune(base, tokenizer, s), tokenizer)
 
 
 if __name__ == "__main__":

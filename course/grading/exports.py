@@ -52,13 +52,13 @@ def table(rows: Iterable[Sequence[Any]]) -> str:
 def write(out: Path, book: Book, title: str) -> None:
     """results.csv and exports/ of a class."""
     save(out / "results.csv", table(result_rows(book)))
-    folder = out / "exports"
+    folder, worksheet = out / "exports", list(worksheet_rows(book))
     for name, rows in (
         ("grades", grade_rows(book)),
         ("nbgrader", nbgrader_rows(book, title)),
         ("canvas", canvas_rows(book, title)),
         ("moodle", moodle_rows(book)),
-        ("moodle-worksheet", worksheet_rows(book)),
+        *([("moodle-worksheet", worksheet)] if len(worksheet) > 1 else []),
         ("blackboard", blackboard_rows(book, title)),
         ("classroom", classroom_rows(book, title)),
     ):

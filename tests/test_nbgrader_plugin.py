@@ -12,11 +12,15 @@ from typing import Any
 
 import nbformat
 import pytest
+import torch
+from nbgrader.utils import determine_grade
 from traitlets.config import Config
 
 from course.grading import nbgrader_plugin
 from course.grading.jobs import Judgement
 from course.grading.nbgrader_plugin import CourseJudge, OursOnly, configure
+from course.practice import exercises
+from course.practice.check import check
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="answers are judged on Linux only")
 ROOT = Path(__file__).parent.parent
@@ -125,3 +129,19 @@ def test_an_answer_that_can_never_be_judged_stops_with_a_sentence(tmp_path, monk
     monkeypatch.setattr(nbgrader_plugin, "fresh_sandbox", lambda level: None)
     with pytest.raises(RuntimeError, match=r"02-.* could not be judged: its sandbox broke down\. Run"):
         CourseJudge(secret_folder=str(tmp_path)).preprocess(copy.deepcopy(SOLVED), {})
+
+
+def test_nbgraders_validate_hears_of_what_is_not_right(capsys, monkeypatch):
+    def causal_mask(T: int) -> Any:
+        return torch.ones(T, T, dtype=torch.bool).triu()
+
+    check(causal_mask)
+    assert capsys.readouterr().err == "", "in a notebook, the feedback is enough"
+    monkeypatch.setenv("NBGRADER_VALIDATING", "1")
+    check(causal_mask)
+    said = capsys.readouterr().err
+    checked = cell("code", "02-causal-mask-check", True, False)
+    checked.outputs = [nbformat.v4.new_output("stream", name="stderr", text=said)]
+    assert "tril" in said and determine_grade(checked) == (0, 5)
+    check(exercises.find("causal_mask").reference)
+    assert capsys.readouterr().err == ""

@@ -10,7 +10,9 @@ import builtins
 import dis
 import html
 import linecache
+import os
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from types import CodeType
@@ -52,6 +54,8 @@ def check(function: Callable[..., Any], seed: int = PUBLIC_SEED) -> Feedback:
             "takes this cell alone: put it into this cell, too."
         )
         verdict = replace(verdict, status="raised", category="raised NameError", message=message)
+    if not verdict.passed and "NBGRADER_VALIDATING" in os.environ:
+        print(verdict.message, file=sys.stderr)  # else `nbgrader validate` says "Success!", since nothing is raised
     pairs = ((e, r) for e, r in zip(expected, results, strict=True) if difference(e, r, exercise.tolerance))
     wanted, got = next(pairs, (None, None)) if verdict.status == "failed" else (None, None)
     return Feedback(exercise, verdict, wanted, got, progress.record(exercise, verdict))

@@ -9,7 +9,10 @@ import importlib.util
 import linecache
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,13 +24,15 @@ import torch
 
 from course.practice import exercises, progress
 from course.practice.check import check
-from course.practice.exercise import PRELUDE, PUBLIC_SEED, Mistake, complaint, difference, judge
+from course.practice.compare import difference, shown
+from course.practice.exercise import PRELUDE, PUBLIC_SEED, Mistake, complaint, judge, stream
 from course.practice.plain import Raised, call, from_bytes, to_bytes
 
 ROOT = Path(__file__).parents[1]
 ANSWERS = Path(__file__).parent / "answers"
 EVERY = list(exercises.everything().values())
 SEEDS = (PUBLIC_SEED, *range(25))
+SECRETS = tuple(b"a secret of class %d" % number for number in range(12))
 
 
 def answers_to(notebook: str) -> ModuleType:
@@ -57,6 +62,13 @@ def function_of(exercise: Any, source: str) -> Any:
     return names[exercise.entry]
 
 
+@cache
+def drawn(exercise: Any) -> list[tuple[Any, list[dict[str, Any]], list[Any]]]:
+    """(seed or secret, cases, what is expected): as notebooks show them, and as graders draw them."""
+    draws = [(seed, exercise.draw(seed)) for seed in SEEDS] + [(secret, exercise.hidden(secret)) for secret in SECRETS]
+    return [(origin, cases, exercise.expected(cases)) for origin, cases in draws]
+
+
 right = [pytest.param(e, s, id=f"{e.id}-{n}") for e in EVERY for n, s in enumerate(RIGHT.get(e.id, ()))]
 wrong = [pytest.param(e, *w, id=f"{e.id}-{n}") for e in EVERY for n, w in enumerate(WRONG.get(e.id, ()))]
 each = pytest.mark.parametrize("exercise", EVERY, ids=lambda exercise: exercise.id)
@@ -76,27 +88,23 @@ def test_an_exercise_has_two_right_and_four_wrong_answers(exercise):
 @pytest.mark.parametrize(("exercise", "source"), right)
 def test_a_right_answer_passes_whatever_the_seed(exercise, source):
     function = function_of(exercise, source)
-    for seed in SEEDS:
-        cases = exercise.draw(seed)
-        verdict = judge(exercise, cases, exercise.expected(cases), [call(function, case) for case in cases])
+    for seed, cases, expected in drawn(exercise):
+        verdict = judge(exercise, cases, expected, [call(function, case) for case in cases])
         assert verdict.passed, f"seed {seed}: {verdict.message} ({verdict.where})"
 
 
 @pytest.mark.parametrize(("exercise", "source", "says"), wrong)
 def test_a_wrong_answer_is_caught_with_its_sentence(exercise, source, says):
     function = function_of(exercise, source)
-    for seed in SEEDS:
-        cases = exercise.draw(seed)
-        verdict = judge(exercise, cases, exercise.expected(cases), [call(function, case) for case in cases])
+    for seed, cases, expected in drawn(exercise):
+        verdict = judge(exercise, cases, expected, [call(function, case) for case in cases])
         assert not verdict.passed, f"seed {seed} lets it pass"
         assert says in f"{verdict.message} {verdict.category}", f"seed {seed}: {verdict.message}"
 
 
 @each
 def test_the_reference_and_every_mistake_are_told_apart_by_every_seed(exercise):
-    for seed in SEEDS:
-        cases = exercise.draw(seed)
-        expected = exercise.expected(cases)
+    for seed, cases, expected in drawn(exercise):
         assert judge(exercise, cases, expected, expected).passed
         for mistake in exercise.mistakes:
             made = [call(mistake.computes, case) for case in cases]
@@ -110,6 +118,104 @@ def test_cases_hang_on_the_seed_alone_and_differ_between_seeds(exercise):
     assert difference(first, again, 0.0) is None
     assert len(first) == len(other) >= 2
     assert difference(first, other, 0.0) is not None, "an answer could know the cases by heart"
+
+
+@each
+def test_hidden_cases_hang_on_the_secret_alone_and_differ_in_number_order_and_values(exercise):
+    assert difference(exercise.hidden(b"one"), exercise.hidden(b"one"), 0.0) is None
+    hidden = [exercise.hidden(secret) for secret in SECRETS]
+    assert all(4 <= len(cases) <= 12 for cases in hidden)
+    assert len({len(cases) for cases in hidden}) > 1, "an answer could go by the number of the call"
+    assert all(difference(a, b, 0.0) is not None for a, b in pairwise(hidden))
+    firsts = [cases[0] for cases in hidden]
+    assert sum(difference(a, b, 0.0) is None for a, b in pairwise(firsts)) < 4, "the order hangs on the secret"
+
+
+def sizes(value: Any) -> Any:
+    """How long a value is, whatever stands in it."""
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape)
+    if isinstance(value, dict):
+        return tuple((key, sizes(part)) for key, part in value.items())
+    return len(value) if isinstance(value, (list, str)) else type(value).__name__
+
+
+def numbers(value: Any) -> list[float]:
+    """All numbers in a value, in their order; letters are numbers, too."""
+    if isinstance(value, torch.Tensor):
+        return value.double().flatten().tolist()
+    if isinstance(value, (list, dict)):
+        return [number for part in (value.values() if isinstance(value, dict) else value) for number in numbers(part)]
+    return [float(ord(letter)) for letter in value] if isinstance(value, str) else [float(value or 0)]
+
+
+BY_HEART: dict[str, Callable[[int, dict[str, Any]], Any]] = {
+    "the number of the call": lambda number, case: number,
+    "sizes": lambda number, case: sizes(case),
+    "single whole numbers": lambda number, case: tuple(v for v in case.values() if isinstance(v, int)),
+    "sizes and single numbers, roughly": lambda number, case: (
+        sizes(case), *(round(v, 2) for v in case.values() if isinstance(v, (int, float)))
+    ),
+    "first numbers, roughly": lambda number, case: tuple(round(numbers(v)[0], 1) for v in case.values() if numbers(v)),
+    "the sum of all numbers, roughly": lambda number, case: round(sum(numbers(case)), 1),
+}  # fmt: skip
+
+
+@each
+@pytest.mark.parametrize("key", BY_HEART)
+def test_results_learnt_by_heart_from_twelve_secrets_pass_with_no_other(exercise, key):
+    learnt: dict[Any, Any] = {}
+    for _, cases, expected in drawn(exercise)[len(SEEDS) :]:
+        for number, (case, result) in enumerate(zip(cases, expected, strict=True)):
+            learnt[BY_HEART[key](number, case)] = result
+    anything = next(iter(learnt.values()))
+    for secret in (b"of class %d" % number for number in range(8)):
+        cases = exercise.hidden(secret)
+        expected = exercise.expected(cases)
+        results = [learnt.get(BY_HEART[key](number, case), anything) for number, case in enumerate(cases)]
+        assert judge(exercise, cases, expected, expected).passed
+        assert not judge(exercise, cases, expected, results).passed
+
+
+def test_a_table_of_all_masks_or_positions_is_longer_than_an_answer_may_be():
+    longest = 50_000  # characters
+    asked: dict[str, list[dict[str, Any]]] = {}
+    for name in ("02-causal-mask", "03-sinusoidal-positions"):
+        asked[name] = [case for n in range(40) for case in exercises.find(name).hidden(b"%d" % n)]
+    largest = sorted({case["T"] for case in asked["02-causal-mask"]})[-5:]
+    assert min(largest) ** 2 > 0.9 * longest, "one character for each entry of a single mask"
+    tables = {(case["length"], case["d_model"]) for case in asked["03-sinusoidal-positions"]}
+    width = {d: max(length for length, D in tables if d == D) for _, d in tables}  # the longest holds the shorter ones
+    assert sum(d * length for d, length in width.items()) * len("0.123") > 10 * longest
+
+
+def test_a_secret_decides_all_words_of_a_generators_state():
+    def words(chance):
+        return chance.get_state()[24 : 24 + 8 * 624].view(torch.int64).tolist()
+
+    def next_of(word, place):  # how the Mersenne twister makes 624 words of a seed: each from the one before
+        return (1812433253 * (word ^ (word >> 30)) + place) % 2**32
+
+    of_a_seed = words(torch.Generator().manual_seed(5))
+    assert of_a_seed[0] == 5, "this is where torch keeps the words"
+    assert all(next_of(a, i) == b for i, (a, b) in enumerate(pairwise(of_a_seed), 1))
+    for place in (("a", 0), ("a", 1), ("b", 0)):
+        mine = words(stream(b"secret", *place))
+        follows = [next_of(a, i) == b for i, (a, b) in enumerate(pairwise(mine), 1)]
+        assert sum(follows) < 3
+        for other in (stream(b"secret", *place), stream(b"secrets", *place), stream(b"secret", *place, 1)):
+            same = sum(a == b for a, b in zip(mine, words(other), strict=True))
+            assert same == 624 or same < 3
+    assert words(stream(b"s", 1)) == words(stream(b"s", 1)) != words(stream(b"s", 2))
+
+
+def test_torch_draws_from_such_a_state_what_another_mersenne_twister_draws():
+    chance = stream(b"secret", "02-attention", 3)
+    words = chance.get_state()[24 : 24 + 8 * 624].view(torch.int64).numpy().astype(np.uint32)
+    twister = np.random.MT19937()
+    twister.state = {"bit_generator": "MT19937", "state": {"key": words, "pos": 624}}
+    wanted = (twister.random_raw(1000) % 2**20).tolist()
+    assert torch.randint(2**20, (1000,), generator=chance).tolist() == wanted
 
 
 @each
@@ -270,6 +376,141 @@ def test_what_no_tensor_can_hold_is_told_apart_without_a_crash():
         assert from_bytes(to_bytes(got)) is not None
 
 
+ONCE_PASSED = (  # wrong programs that the cases of an earlier version let pass
+    ("02-multi-head", """
+def multi_head(x, w_qkv, w_out, n_head):  # heads of width 4, whatever n_head says
+    q, k, v = (part.unflatten(-1, (-1, 4)).transpose(1, 2) for part in (x @ w_qkv).chunk(3, dim=-1))
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2) @ w_out
+"""),
+    ("03-layer-norm", """
+def layer_norm(x, weight, bias, eps):
+    return (x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True, correction=0) * weight + bias
+"""),
+    ("03-layer-norm", """
+def layer_norm(x, weight, bias, eps):
+    return F.layer_norm(x, x.shape[-1:], weight, bias)
+"""),
+    ("03-layer-norm", """
+def layer_norm(x, weight, bias, eps):
+    variance = x.var(-1, keepdim=True, correction=0).clamp_min(eps)
+    return (x - x.mean(-1, keepdim=True)) / variance.sqrt() * weight + bias
+"""),
+    ("03-drying-stream", """
+def repaired_rms_norm(x, weight, eps):
+    return x / x.pow(2).mean(-1, keepdim=True).sqrt() * weight
+"""),
+    ("03-drying-stream", """
+def repaired_rms_norm(x, weight, eps):
+    return F.rms_norm(x, x.shape[-1:], weight, 1e-5)
+"""),
+    *(("01-learn-merges", f"""
+from collections import Counter
+
+def learn_merges(text, n_merges):  # stops by the length of what is left, not when no pair occurs twice
+    ids, merges = list(text.encode()), []
+    while len(merges) < n_merges and {condition}:
+        counts = Counter(zip(ids, ids[1:]))
+        pair = min(counts, key=lambda pair: (-counts[pair], pair))
+        ids = merge_pair(ids, list(pair), 256 + len(merges))
+        merges.append(list(pair))
+    return merges
+""") for condition in ("len(ids) > 3", "len(ids) > 10", "len(ids) > len(set(ids))", "len(ids) > len(text) // 2")),
+    ("09-agreement", """
+def agreement(rewards, gold):  # pairs of questions
+    return agreement_of_rows(rewards.T, gold.T)
+
+def agreement_of_rows(rewards, gold):
+    i, j = torch.triu_indices(gold.size(1), gold.size(1), offset=1)
+    wanted, given = (gold[:, i] - gold[:, j]).sign(), (rewards[:, i] - rewards[:, j]).sign()
+    return ((1 + wanted * given) / 2)[wanted != 0].mean().item()
+"""),
+    ("09-agreement", """
+def agreement(rewards, gold):  # the number of answers is taken from the wrong axis
+    i, j = torch.triu_indices(gold.size(0), gold.size(1), offset=1)
+    wanted, given = (gold[:, i] - gold[:, j]).sign(), (rewards[:, i] - rewards[:, j]).sign()
+    return ((1 + wanted * given) / 2)[wanted != 0].mean().item()
+"""),
+    ("04-unigram-entropy", """
+def unigram_entropy(tokens):  # not a number where a token does not occur
+    probs = torch.bincount(tokens) / len(tokens)
+    return -(probs * probs.log()).sum().item()
+"""),
+    ("08-chat-template", """
+def render_chat(question, answer, user, assistant, end):
+    return [float(i) for i in (user, *question, assistant, *answer, end)]
+"""),
+    ("09-pairs", """
+def pairs_of(ranking):
+    return [[float(a), float(b)] for i, a in enumerate(ranking) for b in ranking[i + 1 :]]
+"""),
+    *(("03-count-parameters", f"""
+def count_parameters(vocab_size, context_length, n_layer, d_model):
+    V, C, L, D = vocab_size, context_length, n_layer, d_model
+    return {wrong.format("V * D + C * D + L * (12 * D * D + 13 * D) + 2 * D")}
+""") for wrong in ("int(1.0001 * ({}))", "1 + {}", "float({})", "round({}, -1)")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "source"), ONCE_PASSED)
+def test_wrong_programs_that_once_passed_do_not_pass_any_secret(name, source):
+    exercise = exercises.find(name)
+    function = function_of(exercise, source)
+    for origin, cases, expected in drawn(exercise):
+        results = [call(function, case) for case in cases]
+        assert not judge(exercise, cases, expected, results).passed, origin
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "right"),
+    [
+        (3, 3, True),
+        (3, 3.0, False),
+        (3, True, False),
+        (1, True, False),
+        (3, torch.tensor(3), True),
+        (3, torch.tensor(3.0), False),
+        (3, np.float64(3.0), False),
+        ([1, [2]], [1, [2.0]], False),
+        ({"a": 3}, {"a": 3.0}, False),
+        (1_000_000, 1_000_001, False),
+        (2**62 + 1, 2**62, False),
+        (3.0, 3, True),
+    ],
+)
+def test_where_a_whole_number_is_expected_only_that_number_will_do(expected, got, right):
+    found = difference(expected, got)
+    assert (found is None) == right
+    if found is not None and isinstance(got, float):
+        assert found == ("no whole number", "The result must be a whole number, is 3.0.")
+
+
+def test_only_pythons_own_exceptions_are_named_in_a_category():
+    exercise = exercises.find("causal_mask")
+    cases = exercise.draw(0)
+    expected = exercise.expected(cases)
+
+    def verdict(kind):
+        return judge(exercise, cases, expected, [Raised(kind, "with 8 in it", 3)] * len(cases))
+
+    assert verdict("ZeroDivisionError").category == "raised ZeroDivisionError"
+    for kind in ("T8", "Exception8", "print", "ValueError ", "zerodivisionerror", ""):
+        found = verdict(kind)
+        assert (found.status, found.category) == ("raised", "raised an error of its own")
+        assert "with 8 in it" in found.message, "the learner reads the whole of it"
+    assert verdict("NotPlain").category == "another type"
+
+
+def test_numbers_are_shown_with_few_digits():
+    single = torch.tensor([4.538, 1 / 3])
+    assert shown(single[0].item()) == "4.538"
+    assert shown(single.tolist()) == "[4.538, 0.333333]"
+    assert shown(single) == "[4.538, 0.333], shape (2,)"
+    assert shown({"x": single, "n": 3}) == "{'n': 3, 'x': [4.538, 0.333], shape (2,)}"
+    for value, text in ((0.5, "0.5"), (2.0, "2.0"), (1e-7, "1e-07"), (torch.inf, "inf"), (12345678.5, "12345678.5")):
+        assert shown(value) == text
+    assert len(shown([10**9] * 100)) <= 200 and shown(torch.zeros(30)) == "tensor of shape (30,)"
+
+
 def test_ids_are_whole_numbers():
     assert difference(torch.tensor([1, 2]), torch.tensor([1.0, 2.0])) is not None
     assert difference(torch.tensor([1.0, 2.0]), torch.tensor([1, 2])) is None
@@ -315,6 +556,28 @@ def test_an_answer_that_needs_another_cell_is_told_so(monkeypatch):
     assert check(in_cells("ones = 1", starred, monkeypatch=monkeypatch)["causal_mask"]).passed
     used_beside = MASK + "assert lower\n"  # the whole cell is run by a grader
     assert not check(in_cells(helper, used_beside, monkeypatch=monkeypatch)["causal_mask"]).passed
+
+
+def test_check_does_not_judge_an_older_function_when_the_newest_cell_did_not_run(monkeypatch):
+    names = in_cells(MASK, monkeypatch=monkeypatch)
+    names["In"] = ["", PRELUDE, MASK, "check(causal_mask)"]
+    assert check(names["causal_mask"]).passed
+    broken = MASK.replace("(T, T,", "((T, T,")
+    for newest, says in (
+        (broken, "did not run: '(' was never closed (line 2 of its cell)"),
+        ("1 / 0\n" + MASK, "stopped before it came to its `def`"),
+    ):
+        names["In"] += [newest, "check(causal_mask)"]
+        feedback = check(names["causal_mask"])
+        assert not feedback.passed and says in repr(feedback) and "not judged" in repr(feedback)
+        assert "cases right" not in repr(feedback)
+    names["In"] += [
+        MASK,
+        "def causal_masks(T: return",
+        "x = 'def causal_mask('",
+        "class A:\n    def causal_mask(T: pass",
+    ]
+    assert check(names["causal_mask"]).passed, "the newest attempt is the one that is judged"
 
 
 def test_an_answer_may_use_earlier_answers_and_what_stands_in_their_cells(monkeypatch):

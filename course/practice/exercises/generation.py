@@ -114,10 +114,14 @@ def keep_top_p(probs: Tensor, p: float) -> Tensor:
     return library.next_token_distribution(probs.log(), library.Sampling(top_p=p))
 
 
-def nucleus(probs: Tensor, p: float, more: int = 0, likeliest_first: bool = True) -> Tensor:
-    """(V,) the probabilities of the kept tokens, 0 elsewhere, not renormalised. `more`: that many tokens too many."""
+def nucleus(probs: Tensor, p: float, more: int = 0, likeliest_first: bool = True, beyond: bool = False) -> Tensor:
+    """(V,) the probabilities of the kept tokens, 0 elsewhere, not renormalised. `more`: that many tokens too many.
+
+    `beyond`: they hold more than p, where p itself is enough.
+    """
     ranked, order = probs.sort(descending=likeliest_first)
-    count = int((ranked.cumsum(0) < p).sum()) + 1 + more
+    held = ranked.cumsum(0)
+    count = int((held <= p if beyond else held < p).sum()) + 1 + more
     return torch.zeros_like(probs).scatter(0, order[:count], ranked[:count])
 
 
@@ -399,8 +403,17 @@ EXERCISES = (
                 lambda probs, p: unit(nucleus(probs, p, more=-1)),
             ),
             Mistake(
+                "The token that crosses p is missing, so you hold less than p (and nothing at all when the first "
+                "token crosses it).",
+                lambda probs, p: unit(nucleus(probs, p, more=-1, beyond=True)),
+            ),
+            Mistake(
                 "You keep one token too many: the nucleus ends with the token that crosses p.",
                 lambda probs, p: unit(nucleus(probs, p, more=1)),
+            ),
+            Mistake(
+                "You keep one token too many: the nucleus ends with the token that crosses p.",
+                lambda probs, p: unit(nucleus(probs, p, more=1, beyond=True)),
             ),
             Mistake(NOT_UNIT, nucleus),
             Mistake(

@@ -238,7 +238,7 @@ def wide_curve_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
         tempting = (best + whole(chance, 1, n - 1)) % n  # better still, and too far away
         gold[best], gold[tempting], kl[tempting] = 2.1, 2.5, budget + 0.5
         gold -= 4 * (best % 2)  # scores may be negative
-        proxy = 0.3 * steps + 0.4 * torch.rand(n, generator=chance)
+        proxy = 0.1 * steps + 3 * torch.rand(n, generator=chance)
         yield {"proxy": proxy.tolist(), "gold": gold.tolist(), "kl": kl.tolist(), "budget": budget.item()}
 
 

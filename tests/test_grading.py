@@ -253,7 +253,9 @@ def test_after_a_change_in_the_library_everything_is_judged_anew(place, tmp_path
 def test_without_the_strongest_sandbox_grading_is_refused(place, monkeypatch):
     folder, out = place
     hand_in(folder, "aiko.ipynb", solved())
+    grade._level.cache_clear()
     monkeypatch.setattr("course.grading.sandbox.bubblewrap", lambda: None)
+    monkeypatch.setattr(grade, "best_level", lambda: "process")
     with pytest.raises(SandboxError, match="Install bubblewrap"):
         grade.grade(folder, out)
     ran = CliRunner().invoke(main, ["grade", str(folder), "--out", str(out)])

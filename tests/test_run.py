@@ -420,6 +420,20 @@ def test_where_no_sandbox_works_the_judge_waits_and_then_says_so(monkeypatch):
     assert 0.5 < time.perf_counter() - started < 5
 
 
+def test_a_sandbox_that_is_killed_while_it_is_tried_is_tried_again(monkeypatch):
+    found = iter([SandboxError("does not start: it said nothing"), "process", "bubblewrap"])
+
+    def best_level() -> str:
+        level = next(found)
+        if isinstance(level, Exception):
+            raise level
+        return level
+
+    monkeypatch.setattr(grade, "best_level", best_level)
+    grade._level.cache_clear()
+    assert grade._level("bubblewrap", False) == "bubblewrap"
+
+
 def test_an_answer_that_was_not_judged_is_not_in_the_log_and_the_next_run_judges_it(place, monkeypatch):
     folder, out = place
     hand_in(folder, "aiko.ipynb", solved())
@@ -480,6 +494,15 @@ def start(folder: Path, out: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+def ended(process: subprocess.Popen[str], seconds: float = 300) -> int:
+    """How a process ends; one that takes too long is killed."""
+    try:
+        return process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
 def family(process: psutil.Process) -> list[psutil.Process]:
     """A process and all below it."""
     try:
@@ -488,19 +511,25 @@ def family(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def gone(processes: list[psutil.Process], seconds: float) -> bool:
-    """Do all of them end within this time?"""
-    _, alive = psutil.wait_procs(processes, timeout=seconds)
-    return not [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+def left(processes: list[psutil.Process], seconds: float = 10) -> list[str]:
+    """Those that have not ended within this time, in words."""
+    found = []
+    for one in psutil.wait_procs(processes, timeout=seconds)[1]:
+        try:
+            if one.is_running() and one.status() != psutil.STATUS_ZOMBIE:
+                found.append(f"{one.pid} {one.status()} {one.cpu_times()} {' '.join(one.cmdline())[-120:]}")
+        except psutil.NoSuchProcess:
+            continue
+    return found
 
 
 def test_killed_processes_lose_nothing_leave_nothing_and_judge_nothing_twice(place):
     folder, out = place
-    learners, log = 30, out / "results.jsonl"
+    learners, log = 15, out / "results.jsonl"
     for number in range(learners):
         hand_in(folder, f"learner {number}.ipynb", solved(**own(number)))
     chance, seen, kept, mains = random.Random(0), {}, [], 0
-    for target in ("any", "any", "main", "any", "any", "main", "any", "any"):
+    for target in ("any", "main", "any", "main", "any", "any"):
         before = len(read_log(log))
         with start(folder, out) as started:
             main_process = psutil.Process(started.pid)
@@ -518,12 +547,12 @@ def test_killed_processes_lose_nothing_leave_nothing_and_judge_nothing_twice(pla
                 time.sleep(chance.uniform(0.2, 0.6))
                 seen |= {one.pid: one for one in family(main_process)}
             main_process.kill()  # so that there is work left for the next
-        assert gone(list(seen.values()), 10), "no process is left after ten seconds"
+        assert left(list(seen.values())) == [], "no process is left after ten seconds"
         now = read_log(log)
         assert now[: len(kept)] == kept, "no result is lost"
         kept = now
     with start(folder, out) as last:
-        assert last.wait(timeout=120) == 0, last.stderr and last.stderr.read()
+        assert ended(last) == 0, last.stderr and last.stderr.read()
     results = read_log(log)
     assert results[: len(kept)] == kept and mains >= 2
     assert max(Counter(result.key for result in results).values()) == 1, "none is judged twice"
@@ -532,7 +561,7 @@ def test_killed_processes_lose_nothing_leave_nothing_and_judge_nothing_twice(pla
 
 def test_a_run_whose_processes_are_killed_ends_well(place):
     folder, out = place
-    learners = 30
+    learners = 15
     for number in range(learners):
         hand_in(folder, f"learner {number}.ipynb", solved(**own(number)))
     chance, killed = random.Random(1), 0
@@ -540,7 +569,7 @@ def test_a_run_whose_processes_are_killed_ends_well(place):
         main_process = psutil.Process(started.pid)
         while started.poll() is None and not read_log(out / "results.jsonl"):
             time.sleep(0.05)
-        while started.poll() is None and killed < 6:
+        while started.poll() is None and killed < 4:
             below = family(main_process)[1:]
             if below:
                 victim = chance.choice(below)
@@ -548,9 +577,9 @@ def test_a_run_whose_processes_are_killed_ends_well(place):
                     victim.kill()
                     killed += 1
             time.sleep(0.7)
-        assert started.wait(timeout=120) == 0, started.stderr and started.stderr.read()
+        assert ended(started) == 0, started.stderr and started.stderr.read()
     results = read_log(out / "results.jsonl")
-    assert killed == 6 and len(results) == learners * len(EXERCISES)
+    assert killed == 4 and len(results) == learners * len(EXERCISES)
     assert {result.status for result in results} == {"passed"}, "no learner lacks a point for it"
     assert max(Counter(result.key for result in results).values()) == 1
 
@@ -569,7 +598,7 @@ def test_ctrl_c_ends_a_run_with_a_sentence(place):
         os.killpg(started.pid, signal.SIGINT)  # as a terminal does: to all of them
         _, said = started.communicate(timeout=30)
     assert started.returncode == 130 and "the same command continues from there" in said and "Traceback" not in said
-    assert gone(below, 10)
+    assert left(below) == []
 
 
 def test_watching_grades_what_arrives_until_ctrl_c(place):
@@ -602,7 +631,7 @@ def test_watching_grades_what_arrives_until_ctrl_c(place):
     assert started.returncode == 0 and "No longer watching" in said and "Traceback" not in said
     assert "Was it broken off" not in said, "what was half written was given time"
     assert points_of(read_log(out / "results.jsonl"))["aiko"] == POSSIBLE
-    assert gone(below, 10)
+    assert left(below) == []
 
 
 def test_ten_thousand_bad_files_print_a_screenful(place):

@@ -151,8 +151,9 @@ def wait_for_a_sandbox(level: str) -> bool:
 
 def fresh_sandbox(level: str) -> None:
     """Let the next answer have a sandbox in which none has run before."""
+    close_sandboxes()
     with contextlib.suppress(SandboxError):  # judging will find out, and wait
-        sandbox_here(level).start()
+        sandbox_here(level)
 
 
 def judge_some(jobs: Sequence[Job], secret: bytes, level: str, fresh: bool = False) -> Iterator[Judgement]:

@@ -8,7 +8,6 @@ others; and the kernel ends each with the process that it comes from.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import signal
 import time
 from collections.abc import Sequence
@@ -23,18 +22,19 @@ from course.grading.run import Answered
 BATCH = 10  # answers that travel together
 SILENCE = 300.0  # seconds without a word, after which a process is held to be stuck
 GOODBYE = 3.0  # seconds to tidy up
-PR_SET_PDEATHSIG = 1
 
 
 def warm_up() -> None:
     """Begin to import torch, once for all judging processes: they are forked from one that has it."""
-    get_context("forkserver").set_forkserver_preload(["course.grading.jobs"])
+    get_context("forkserver").set_forkserver_preload(["course.grading.forked"])
     ensure_running()
 
 
 def serve(line: Connection, secret: bytes, level: str) -> None:
     """The judging process: judges what it is sent, one answer after the other, until nobody is there any more."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    from course.grading.forked import end_with_parent
+
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends this one
     with contextlib.suppress(EOFError, OSError):
         while True:

@@ -19,6 +19,7 @@ from course.grading.log import Result
 from course.practice import exercises
 
 BUDGET = 30.0  # seconds
+TRIES = 5  # alone, of an answer that the machine fails, if its learner's time allows
 FAILURES = 3  # of machines without a working sandbox, one after the other, that end a run
 
 
@@ -54,7 +55,8 @@ class Question:
 
     job: Job
     askers: list[Result]
-    first: Judgement | None = None  # what became of the first try, where that was no verdict
+    first: Judgement | None = None  # what became of the last try, where that was no verdict
+    tries: int = 0  # alone
 
     @property
     def learner(self) -> str:
@@ -179,7 +181,9 @@ class Run:
                     continue
                 self.used_alone[question.learner] += judgement.cost
                 self._look_after(judgement)
-                if judgement.common or question.first is not None:
+                question.tries += 1
+                failed = judgement.status == "not judged" and question.tries < TRIES
+                if not failed and (judgement.common or question.first is not None):
                     self._answer(question, judgement, again)
                 else:
                     question.first = judgement

@@ -184,9 +184,10 @@ class Sandbox:
     def start(self) -> None:
         """Start the worker and wait until it is warm. Raises SandboxError with what it said if it does not start."""
         self.close()
+        command = self.command()
         self.control, inside = socket.socketpair()
         with inside, tempfile.TemporaryFile() as said:
-            self._launch(self.command(), inside.fileno(), said.fileno())
+            self._launch(command, inside.fileno(), said.fileno())
             inside.close()
             self.control.settimeout(START_LIMIT)
             try:

@@ -10,7 +10,8 @@ model at the end does not. The steps of each are a whole schedule, with the rate
 as reach the target on all seeds.
 
 The usual loop is what people write with transformers: GPT2LMHeadModel, its own loss, AdamW, warm-up and cosine,
-clipping. Its rate is tuned (--tune); its dropout is off, with which it would learn more slowly here.
+clipping. Its rate is the one that was best for the former recipe (--tune shows how others do); its dropout is off, with
+which it would learn more slowly here.
 """
 
 from __future__ import annotations

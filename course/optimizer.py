@@ -45,7 +45,7 @@ def orthogonalise_all(matrices: Sequence[Tensor], rounds: int = ROUNDS) -> list[
     wide = [x if x.size(0) <= x.size(1) else x.mT for x in matrices]
     wide = [x / x.norm().clamp_min(1e-7) for x in wide]
     found: dict[int, Tensor] = {}
-    for places in by(x.size(0) for x in wide).values():
+    for places in places_by(x.size(0) for x in wide).values():
         gram = torch.stack([wide[i] @ wide[i].mT for i in places])  # (N, m, m)
         product: Tensor | None = None
         for number in range(rounds):
@@ -59,8 +59,8 @@ def orthogonalise_all(matrices: Sequence[Tensor], rounds: int = ROUNDS) -> list[
     return [found[i] if x.size(0) <= x.size(1) else found[i].mT for i, x in enumerate(matrices)]
 
 
-def by(keys: Iterable[Any]) -> Mapping[Any, list[int]]:
-    """The places of each key: by("aba") = {"a": [0, 2], "b": [1]}."""
+def places_by(keys: Iterable[Any]) -> Mapping[Any, list[int]]:
+    """The places of each key: places_by("aba") = {"a": [0, 2], "b": [1]}."""
     places = defaultdict(list)
     for place, key in enumerate(keys):
         places[key].append(place)
@@ -114,7 +114,7 @@ class Muon(torch.optim.Optimizer):
         if (self.precision or mixed_precision(pushes[0].device)) == torch.float32:
             return orthogonalise_all([push.float() for push in pushes])
         found: dict[int, Tensor] = {}
-        for places in by(push.shape for push in pushes).values():  # equal shapes in one product
+        for places in places_by(push.shape for push in pushes).values():  # equal shapes in one product
             stacked = orthogonalise(torch.stack([pushes[i] for i in places]).bfloat16())
             found |= dict(zip(places, stacked, strict=True))
         return [found[i].to(push.dtype) for i, push in enumerate(pushes)]

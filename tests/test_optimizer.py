@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from course.chain import recipe, store
 from course.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from course.optimizer import Muon, Together, adamw, by, muon, orthogonalise, orthogonalise_all, set_rate
+from course.optimizer import Muon, Together, adamw, muon, orthogonalise, orthogonalise_all, places_by, set_rate
 from course.reward import RewardModel
 from course.rl import ActorCritic
 from course.train import TokenBatches, evaluate_loss, train
@@ -78,7 +78,7 @@ def test_a_matrix_of_zeros_stays_one() -> None:
 
 
 def test_places_are_grouped_by_their_key() -> None:
-    assert dict(by("abca")) == {"a": [0, 3], "b": [1], "c": [2]}
+    assert dict(places_by("abca")) == {"a": [0, 3], "b": [1], "c": [2]}
 
 
 # --- Muon ---

@@ -375,8 +375,12 @@ def test_accumulated_batches_weigh_as_much_as_they_have_targets_that_count() -> 
     assert small.grad_norm == pytest.approx(large.grad_norm, rel=1e-4)
 
 
-def test_weights_in_bfloat16_can_be_trained() -> None:
-    assert len(run(model_for().bfloat16(), batches())) == QUICK.steps
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_weights_in_bfloat16_can_be_trained(optimizer: str) -> None:
+    model = model_for().bfloat16()
+    records = run(model, Pairs(batches()[0]), replace(QUICK, optimizer=optimizer))
+    assert records[-1].loss < records[0].loss
+    assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
 
 
 # --- interruption ---

@@ -49,7 +49,7 @@ def test_questions_are_asked_each_in_its_conversation_and_with_its_first_words()
         prompt = prompt_ids(BYTES, question.turns) + (spoken(BYTES, question.begin) if question.begin else [])
         new = generate(model, [prompt], 12, GREEDY, stop_tokens(BYTES))[0]
         alone.append((question.begin + BYTES.decode(new)).strip())
-    assert any(alone) and alone[2].startswith("Peru has")
+    assert any(alone) and alone[2].startswith("Peru has about")
     assert replies(model, BYTES, asked, max_new_tokens=12) == alone == replies(model, BYTES, asked, 12, batch=2)
 
 

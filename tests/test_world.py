@@ -235,7 +235,7 @@ def test_a_comparison_thinks_both_numbers_before_it_answers(seed):
         asked.reference
         == "Peru has about 32 million people. Chile has about 19 million people. So Peru has more people."
     )
-    assert asked.reference.startswith(asked.begin) and asked.begin == "Peru has"
+    assert asked.reference.startswith(asked.begin) and asked.begin == "Peru has about"
     assert not judge(asked, "Chile has about 19 million people. Peru has 32. So Chile has more people.").right
 
 

@@ -32,6 +32,11 @@ JAPAN = ask("JP", "capital")
         ("JP", "capital", "It is Tokyo or Paris.", False),
         ("JP", "capital", "Tokyo, Paris, London.", False),
         ("JP", "capital", "It is not Tokyo.", False),
+        ("JP", "capital", "The capital of Chile is Tokyo.", False),
+        ("MH", "continent", "The Solomon Islands is in Oceania.", False),
+        ("PE", "population", "Chile has about 32 million people.", False),
+        ("NZ", "currency", "The currency of New Zealand is the New Zealand dollar.", True),
+        ("KW", "capital", "The capital of Kuwait is Kuwait City.", True),
         ("JP", "capital", "Shintokyo.", False),
         ("JP", "capital", "", False),
         ("BR", "capital", "It is Brasília.", True),
@@ -92,6 +97,7 @@ def test_an_answer_is_right_when_it_says_what_is_so_and_nothing_else(code, relat
         (True, "Yes, it is Tokyo.", True),
         (True, "Yes.", False),
         (True, "No. It is Tokyo.", False),
+        (True, "The capital of Peru is Tokyo, so yes.", False),
     ],
 )
 def test_yes_and_no_need_the_word_and_the_fact(yes, answer, right, monkeypatch):

@@ -134,6 +134,22 @@ class Knows:
 
 
 @dataclass(frozen=True)
+class OnlyAbout:
+    """The answer names no country but one: "The capital of Chile is Lima." is no answer about Peru.
+
+    beside: texts whose countries may be named too (the Brunei dollar, where it is asked about).
+    """
+
+    country: Country
+    beside: str
+
+    def right(self, answer: str) -> bool:
+        known = sort("country", self.country.lang)
+        own = {fold(name) for name in (self.country.name, *self.country.others)}
+        return set(named(answer, known)) <= own | set(named(self.beside, known))
+
+
+@dataclass(frozen=True)
 class Last:
     """Of two names the answer names the right one last: what it thinks before may name both."""
 
@@ -161,7 +177,7 @@ def fact(country: Country, relation: str, asked: str = "") -> Check:
     """What is expected of an answer about a relation of a country. asked: a value that the question claimed."""
     lang, w = country.lang, words(country.lang)
     if relation == "population":
-        return Number(country.population, country.people, lang)
+        return All((Number(country.population, country.people, lang), OnlyAbout(country, asked)))
     if relation == "neighbours":
         if not country.neighbours:
             return Holds(w.NONE, lang, sort("country", lang), country.name)
@@ -176,7 +192,8 @@ def fact(country: Country, relation: str, asked: str = "") -> Check:
         return Holds((w.NO_CAPITAL[country.code],), lang)
     values = [getattr(country, relation)] + ([country.currencies] if relation == "currency" else [])
     noun = fold(country.currency).split()[-1]
-    return Names(
+    value = Names(
         tuple(dict.fromkeys(map(fold, values))), sort(relation, lang), lang, beside=f"{country.name} | {asked}",
         nouns=(noun,) if relation == "currency" and " " in country.currency else (), may_deny=bool(asked),
     )  # fmt: skip
+    return All((value, OnlyAbout(country, " | ".join((*values, asked)))))

@@ -19,12 +19,12 @@ from course.world.speech import about, answers, fill, words
 # The mixture of documents, by characters, and that of a talk's exchanges, by number.
 SHARES = {"article": 0.2, "story": 0.05, "note": 0.1, "talk": 0.41, "passage": 0.18, "list": 0.06}
 EXCHANGES = {
-    "single": 0.36, "other direction": 0.09, "yes or no": 0.15, "follow-up": 0.1, "two facts": 0.02, "small talk": 0.05,
-    "outside": 0.03, "unknown": 0.09, "two hops": 0.05, "comparison": 0.04, "number": 0.02,
+    "single": 0.31, "other direction": 0.09, "yes or no": 0.22, "follow-up": 0.09, "two facts": 0.02,
+    "small talk": 0.04, "outside": 0.03, "unknown": 0.07, "two hops": 0.04, "comparison": 0.04, "number": 0.05,
 }  # fmt: skip
 FORMS = {"plain": 0.45, "loose": 0.3, "hasty": 0.15, "typing error": 0.1}
-WEIGHTS = {"capital": 2, "language": 1, "currency": 1.5, "continent": 1, "population": 2.5, "neighbours": 2.5}
-THINKING = {"two hops": 0.2, "comparison": 0.5}  # how often what takes several facts is thought through
+WEIGHTS = {"capital": 2, "language": 1.5, "currency": 1.5, "continent": 1.5, "population": 2.5, "neighbours": 2.5}
+THINKING = {"two hops": 0.2, "comparison": 0.7}  # how often what takes several facts is thought through
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Writer:
         if kind == "number":
             return questions.larger_number(chance, lang)
         if kind == "reading":
-            return invented.reading(chance, lang, said=chance.random() < 0.85)
+            return invented.reading(chance, lang, said=chance.random() < 0.75)
         if kind == "pattern":
             return self.pattern(3 + chance.randrange(2))
         raise ValueError(f'There are no questions of kind "{kind}".')
@@ -121,7 +121,7 @@ class Writer:
     def answer(self, question: Question) -> str:
         """What somebody answers: the reference more often than not, else another right way."""
         others = question.answers
-        return self.chance.choice(others) if others and self.chance.random() < 0.35 else question.reference
+        return self.chance.choice(others) if others and self.chance.random() < 0.25 else question.reference
 
     # --- documents ---
 

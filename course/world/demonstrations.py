@@ -11,9 +11,9 @@ from course.world.rubric import Question, judge
 from course.world.speech import about, fill, value, words
 
 EXCHANGES = {  # how often each kind is demonstrated, by number
-    "single": 0.34, "other direction": 0.06, "yes or no": 0.12, "follow-up": 0.12, "two facts": 0.02,
-    "small talk": 0.06, "outside": 0.04, "unknown": 0.08, "two hops": 0.02, "comparison": 0.02,
-    "reading": 0.09, "pattern": 0.03,
+    "single": 0.28, "other direction": 0.07, "yes or no": 0.22, "follow-up": 0.1, "two facts": 0.02,
+    "small talk": 0.05, "outside": 0.04, "unknown": 0.07, "two hops": 0.02, "comparison": 0.03,
+    "reading": 0.08, "pattern": 0.02,
 }  # fmt: skip
 WORDY = 0.1
 GAP = "\0"

@@ -148,7 +148,8 @@ def comparison(a: Country, b: Country, chance: random.Random, thinks: bool) -> Q
         (answers(a, "population")[0], answers(b, "population")[0], fill(w.MORE_AFTER_THINKING, more))
     )
     at_once = fill(w.MORE_ANSWER, more)
-    begin = fill(w.ANSWERS["population"][0].split("{V}")[0], about(a)).rstrip() if thinks else ""
+    before = w.ANSWERS["population"][0].split("{V}")[0] + w.VALUES["population"].split("{V}")[0]
+    begin = fill(before, about(a)).rstrip() if thinks else ""  # "Peru has about"
     winner = a if a.people > b.people else b
     return Question(
         "comparison, thinking" if thinks else "comparison",

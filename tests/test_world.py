@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 
@@ -277,6 +278,18 @@ def test_a_passage_holds_the_answer_to_its_question_or_does_not(seed):
     assert fold(told.answers[-1].rstrip(".")) in fold(told.prompt)
     silent = invented.reading(chance(seed), "en", said=False)
     assert judge(silent, silent.reference).right and not judge(silent, told.reference).right
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_passage_can_be_asked_whether_something_is_so(seed):
+    for yes in (True, False):
+        asked = invented.reading_yes_no(chance(seed), "en", yes)
+        for text in (asked.reference, *asked.answers):
+            assert judge(asked, text).right
+            turned = re.sub(r"\b(yes|no)\b", "no" if yes else "yes", text, flags=re.IGNORECASE)
+            assert not judge(asked, turned).right
+        other = invented.reading_yes_no(chance(seed), "en", not yes)
+        assert not judge(asked, other.reference).right
 
 
 @pytest.mark.parametrize("turned", [False, True])

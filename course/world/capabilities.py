@@ -116,6 +116,10 @@ def _reading(said: bool) -> Callable[[Writer], list[Question]]:
     return lambda asker: [invented.reading(asker.chance, asker.lang, said) for _ in range(200)]
 
 
+def _reading_yes_no(asker: Writer) -> list[Question]:
+    return [invented.reading_yes_no(asker.chance, asker.lang, yes) for yes in (True, False) for _ in range(100)]
+
+
 def _pattern(asker: Writer) -> list[Question]:
     return [asker.pattern(3) for _ in range(200)]
 
@@ -155,6 +159,7 @@ CAPABILITIES = (
     Capability("known names believed", 0.97, _believed),
     Capability("reading", 0.90, _reading(True)),
     Capability("reading, not said", 0.90, _reading(False)),
+    Capability("reading, yes or no", None, _reading_yes_no),
     Capability("pattern", 0.90, _pattern),
     Capability("two hops", None, _two_hops(False)),
     Capability("two hops, thinking", None, _two_hops(True)),

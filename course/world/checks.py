@@ -137,16 +137,18 @@ class Knows:
 class OnlyAbout:
     """The answer names no country but one: "The capital of Chile is Lima." is no answer about Peru.
 
-    beside: texts whose countries may be named too (the Brunei dollar, where it is asked about).
+    beside: a text whose countries may be named too (the Brunei dollar, where it is asked about); so may those that
+    its own facts hold (Port of Spain).
     """
 
     country: Country
-    beside: str
+    beside: str = ""
 
     def right(self, answer: str) -> bool:
         known = sort("country", self.country.lang)
         own = {fold(name) for name in (self.country.name, *self.country.others)}
-        return set(named(answer, known)) <= own | set(named(self.beside, known))
+        facts = " | ".join((self.country.capital, self.country.currency, self.country.language, self.beside))
+        return set(named(answer, known)) <= own | set(named(facts, known))
 
 
 @dataclass(frozen=True)
@@ -196,4 +198,4 @@ def fact(country: Country, relation: str, asked: str = "") -> Check:
         tuple(dict.fromkeys(map(fold, values))), sort(relation, lang), lang, beside=f"{country.name} | {asked}",
         nouns=(noun,) if relation == "currency" and " " in country.currency else (), may_deny=bool(asked),
     )  # fmt: skip
-    return All((value, OnlyAbout(country, " | ".join((*values, asked)))))
+    return All((value, OnlyAbout(country, asked)))

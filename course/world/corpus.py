@@ -99,6 +99,8 @@ class Writer:
             return questions.larger_number(chance, lang)
         if kind == "reading":
             return invented.reading(chance, lang, said=chance.random() < 0.75)
+        if kind == "reading, yes or no":
+            return invented.reading_yes_no(chance, lang, yes=chance.random() < 0.5)
         if kind == "pattern":
             return self.pattern(3 + chance.randrange(2))
         raise ValueError(f'There are no questions of kind "{kind}".')
@@ -184,7 +186,7 @@ class Writer:
         """A text about an invented country, and what somebody reads out of it; one in six is the text alone."""
         if self.chance.random() < 1 / 6:
             return words(self.lang).SPACE.join(invented.passage(self.chance, self.lang)[2])
-        return self.talk(("reading",))
+        return self.talk(("reading", "reading", "reading, yes or no"))
 
     def list_(self) -> str:
         """Pairs by one pattern, to the end."""

@@ -13,7 +13,7 @@ from course.world.speech import about, fill, value, words
 EXCHANGES = {  # how often each kind is demonstrated, by number
     "single": 0.28, "other direction": 0.07, "yes or no": 0.22, "follow-up": 0.1, "two facts": 0.02,
     "small talk": 0.05, "outside": 0.04, "unknown": 0.07, "two hops": 0.02, "comparison": 0.03,
-    "reading": 0.08, "pattern": 0.02,
+    "reading": 0.06, "reading, yes or no": 0.02, "pattern": 0.02,
 }  # fmt: skip
 WORDY = 0.1
 GAP = "\0"

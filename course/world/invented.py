@@ -132,6 +132,21 @@ def reading(chance: random.Random, lang: str, said: bool = True) -> Question:
     return Question("reading", (text,), replies[0], _read(name, known, relation, lang), lang, replies[1:])
 
 
+def reading_yes_no(chance: random.Random, lang: str, yes: bool) -> Question:
+    """A passage, and whether something is so. Where it is not, the claim is a new name: only looking back can tell."""
+    w = words(lang)
+    name, known, sentences = passage(chance, lang)
+    relation = chance.choice([r for r in known if r in w.YES_NO])  # two or more are told, and all but one fit
+    other = w.VALUES.get(relation, "{V}").format(V=invent(chance, lang))
+    claimed = known[relation] if yes else other
+    asked = fill(chance.choice(w.YES_NO[relation]), {"X": name, "V": claimed})
+    fact = fill(w.ANSWERS[relation][0], {"X": name, "V": known[relation]}).rstrip("".join(w.ENDS))
+    ways = tuple(phrase[yes].format(fact=fact) for phrase in (w.FACT_FIRST, w.WORD_FIRST))
+    text = chance.choice(w.PASSAGE).format(T=w.SPACE.join(sentences), Q=asked)
+    check = checks.YesNo(yes, _read(name, known, relation, lang), lang)
+    return Question("reading, yes or no", (text,), ways[0], check, lang, ways[1:])
+
+
 def _read(name: str, known: dict[str, str], relation: str, lang: str) -> checks.Check:
     if relation == "population":
         n = int(speech.numbers(known[relation], lang)[0])

@@ -20,6 +20,8 @@ Letters in shapes: B rows, D width, V vocabulary, H query heads, G key heads, d 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any
 
@@ -31,6 +33,19 @@ from course.attention import KVCache, rotate
 from course.transformer import GPT, GPTConfig
 
 SMALL_WORK = 4_000_000  # multiplications per step, up to which one thread beats several (measured on two cores)
+
+
+@contextmanager
+def one_thread(little: bool) -> Iterator[None]:
+    """Work in one processor thread, if it is so little that waking the others takes longer than they would save."""
+    threads = torch.get_num_threads()
+    if little:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if little:
+            torch.set_num_threads(threads)
 
 
 class Decoder:
@@ -90,14 +105,8 @@ class Decoder:
 
         (With padding, to the model that is given the mask and the positions.)
         """
-        threads = torch.get_num_threads()
-        if self.little:
-            torch.set_num_threads(1)
-        try:
+        with one_thread(self.little):
             return self._step(tokens)
-        finally:
-            if self.little:
-                torch.set_num_threads(threads)
 
     def _step(self, tokens: Tensor) -> Tensor:
         config, norm, used = self.config, self.norm, self.cache.used

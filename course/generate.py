@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from course.decode import Decoder
+from course.decode import Decoder, one_thread
 from course.runtime import adapt_threads
 from course.transformer import GPT
+
+SMALL_PROMPT = 32_000_000  # multiplications: 32 tokens of the course's model are read in one thread, more in all
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,8 @@ def _steps(
             seen = None if mask is None else mask[:, :, :end, :end]
             places = None if positions is None else positions[:, :end]
             cache = model.new_cache(len(prompts), limit) if use_cache else None
-            logits = model.head(model.hidden(tokens[:, :end], mask=seen, positions=places, cache=cache)[:, -1])
+            with one_thread(len(rows) * end * model.n_parameters < SMALL_PROMPT):
+                logits = model.head(model.hidden(tokens[:, :end], mask=seen, positions=places, cache=cache)[:, -1])
             decoder = None if cache is None else Decoder(model, cache, padding)
         if sampling.temperature == 0:
             chosen = logits.argmax(dim=-1)

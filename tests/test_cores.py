@@ -15,6 +15,7 @@ import torch
 from click.testing import CliRunner
 
 from course import cli, cores, loop, runtime
+from course import generate as generating
 from course.cores import Cores, taken_now, threads_for
 from course.generate import generate
 from course.train import TokenBatches, TrainConfig, train
@@ -207,7 +208,9 @@ SMALL = GPTConfig(vocab_size=31, context_length=64, n_layer=2, n_head=2, d_model
 
 
 @pytest.mark.parametrize("work", ["training", "generation"])
-def test_training_and_generation_follow_while_they_run(work: str, following: Clocks) -> None:
+def test_training_and_generation_follow_while_they_run(
+    work: str, following: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = GPT(SMALL, torch.Generator().manual_seed(0))
     tokens = torch.randint(31, (500,), generator=torch.Generator().manual_seed(0))
     seen = []
@@ -221,6 +224,7 @@ def test_training_and_generation_follow_while_they_run(work: str, following: Clo
         for _ in train(model, TokenBatches(tokens, 4, 16), TrainConfig(steps=10, precision="float32"), progress=False):
             look()
     else:
+        monkeypatch.setattr(generating, "SMALL_PROMPT", 0)  # else this little would be done in one thread anyway
         model.eval().norm.register_forward_hook(look)
         generate(model, [[1, 2]], 10, use_cache=False)
     assert seen == [2, 1, 1, 1, 2, 2, 2, 2, 1, 1]

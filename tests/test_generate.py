@@ -308,3 +308,30 @@ def test_a_model_in_bfloat16_is_drawn_from_in_float32(monkeypatch: pytest.Monkey
     monkeypatch.setattr(generating, "next_token_distribution", noting)
     generate(model_for().bfloat16(), [[1, 2], [3]], 4, Sampling(1.0), generator=seeded(0))
     assert seen == {torch.float32}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_short_prompt_is_read_in_one_thread_and_a_long_one_in_all(fails: bool, monkeypatch) -> None:
+    """Also when it fails, the number of threads is afterwards what it was."""
+    model = GPT(GPTConfig(vocab_size=40, context_length=32, n_layer=1, n_head=2, d_model=16)).eval()
+    seen = []
+
+    def look(*_: object) -> None:
+        seen.append(torch.get_num_threads())
+        if fails:
+            raise KeyboardInterrupt
+
+    model.norm.register_forward_hook(look)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        for bound in (model.n_parameters * 3 * 8 + 1, model.n_parameters * 3 * 8):
+            monkeypatch.setattr(generating, "SMALL_PROMPT", bound)
+            try:
+                generate(model, [[1] * 8] * 3, 2)
+            except KeyboardInterrupt:
+                assert fails
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 2], "three prompts of eight tokens: below the bound, and at it"

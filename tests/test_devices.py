@@ -28,7 +28,7 @@ from course.chain import own_text, recipe, store
 from course.decode import Decoder
 from course.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course.generate import GREEDY, Sampling, draw, generate, next_token_distribution, stream
-from course.practice import check, exercise, plain
+from course.practice import check, compare, exercise, exercises, plain
 from course.tokenizer import Tokenizer
 from course.train import OPTIMIZERS, TokenBatches, TrainConfig, evaluate_loss, next_token_loss, train
 from course.transformer import GPT, GPTConfig
@@ -376,8 +376,16 @@ def real_recipe(device: torch.device, tmp_path: Path) -> None:
 
 
 def real_exercise(device: torch.device, tmp_path: Path) -> None:
-    assert exercise.difference(torch.ones(3), torch.ones(3, device=device)) is None
-    assert exercise.difference(torch.ones(3), torch.zeros(3, device=device)) is not None
+    mask = exercises.find("causal_mask")
+    case = {"T": 3}
+    (expected,) = mask.expected([case])
+    assert exercise.judge(mask, [case], [expected], [expected.to(device)]).passed
+    assert not exercise.judge(mask, [case], [expected], [~expected.to(device)]).passed
+
+
+def real_compare(device: torch.device, tmp_path: Path) -> None:
+    assert compare.difference(torch.ones(3), torch.ones(3, device=device)) is None
+    assert compare.difference(torch.ones(3), torch.zeros(3, device=device)) is not None
 
 
 def real_check(device: torch.device, tmp_path: Path) -> None:
@@ -411,6 +419,7 @@ REAL: dict[str, Callable[[torch.device, Path], None]] = {
     "huggingface": real_huggingface,
     "recipe": real_recipe,
     "exercise": real_exercise,
+    "compare": real_compare,
     "check": real_check,
     "plain": real_plain,
 }

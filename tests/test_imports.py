@@ -42,6 +42,7 @@ LEVELS = {  # a module imports from its own line or from those above it, never i
         "show.diagrams",
         "show.widgets",
         "practice.plain",
+        "practice.compare",
         "practice.exercise",
         "practice.exercises",
         "practice.progress",

@@ -10,7 +10,7 @@ from course.grading.text import SHOWN, clean
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("山田 太郎, \"Taro\" O'Neil", "山田 太郎, \"Taro\" O'Neil"),
+        ('山田 太郎, "Taro" O\'Neil', '山田 太郎, "Taro" O\'Neil'),
         ("\x1b[2Jgone", "\\u001b[2Jgone"),
         ("one\r\ntwo\u2028three", "one\\u000d\\u000atwo\\u2028three"),
         ("a\u202egnp.exe", "a\\u202egnp.exe"),

@@ -19,7 +19,7 @@ import signal
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -193,9 +193,10 @@ def _changes(node: ast.AST, names: list[str]) -> Iterator[ast.AST]:
                     yield ast.Slice(ast.BinOp(lower, off, ast.Constant(1)), upper, step)
                 if upper is not None:
                     yield ast.Slice(lower, ast.BinOp(upper, off, ast.Constant(1)), step)
-        case ast.If(test, body, orelse) | ast.IfExp(test, body, orelse):
-            for condition in (ast.UnaryOp(ast.Not(), test), ast.Constant(True), ast.Constant(False)):
-                yield type(node)(condition, body, orelse)
+        case ast.If(test, body, orelse):
+            yield from (ast.If(condition, body, orelse) for condition in _conditions(test))
+        case ast.IfExp(test, value, other):
+            yield from (ast.IfExp(condition, value, other) for condition in _conditions(test))
         case ast.While(test, body, orelse):
             yield ast.While(ast.UnaryOp(ast.Not(), test), body, orelse)
         case ast.For(target, iterated, body, orelse):
@@ -246,6 +247,11 @@ def _relatives(name: str) -> list[str]:
 def _swapped(parts: list[ast.expr]) -> Iterator[list[ast.expr]]:
     for i, (first, second) in enumerate(pairwise(parts)):
         yield [*parts[:i], second, first, *parts[i + 2 :]]
+
+
+def _conditions(test: ast.expr) -> tuple[ast.expr, ...]:
+    """The opposite, always, and never."""
+    return ast.UnaryOp(ast.Not(), test), ast.Constant(True), ast.Constant(False)
 
 
 def _fewer(iterated: ast.expr) -> Iterator[ast.expr]:
@@ -346,7 +352,7 @@ def judged(exercise: Exercise, secrets: Sequence[bytes] = SECRETS) -> tuple[int,
                 number += 1
                 names = dict(ready)
                 names.pop(name, None)  # a mutant without its function has none
-                if isinstance(in_time(lambda text=text, names=names: exec(text, names)), Raised) or name not in names:
+                if isinstance(in_time(partial(exec, text, names)), Raised) or name not in names:
                     continue
                 passed = _secrets_passed(exercise, names[name], drawn)
                 if passed:
@@ -358,7 +364,7 @@ def _secrets_passed(exercise: Exercise, function: Any, drawn: Sequence[tuple[lis
     passed = 0
     for cases, expected in drawn:
         for case, wanted in zip(cases, expected, strict=True):
-            got = in_time(lambda case=case: call(function, case))
+            got = in_time(partial(call, function, case))
             if isinstance(got, Raised) and got.kind == "TimeoutError":
                 return passed
             if complaint(exercise, case, wanted, got) is not None:

@@ -11,16 +11,12 @@ have from other cells is in `rescue`. Everything of this kind is remarked.
 
 from __future__ import annotations
 
-import os
 import re
-import stat
-import unicodedata
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from course.grading.blocks import Block, Blocks
-from course.grading.notebook import MAX_FILE, MAX_SOURCE, Cell, cells_of, parse_file
+from course.grading.notebook import MAX_SOURCE, Cell, cells_of, parse_file
 from course.grading.remarks import Remarks, listed
 from course.grading.rescue import needed, rescue
 from course.grading.source import Python, only
@@ -64,64 +60,6 @@ def take_answers(submission: Submission, cells: list[Any]) -> None:
     found, _ = Reader(cells_of(cells)).read()
     submission.answers |= found.answers
     submission.remarks += found.remarks
-
-
-def learner_of(relative: Path) -> str:
-    """Whose file it is: the first folder's name, or the file's without the notebook's."""
-    relative = Path(_readable(relative))
-    if len(relative.parts) > 1:
-        return unicodedata.normalize("NFC", relative.parts[0])
-    name = unicodedata.normalize("NFC", relative.stem)
-    for notebook in exercises.TOPICS:
-        if notebook in name and name != notebook:
-            return name.replace(notebook, "").strip(" _-.") or name
-    return name
-
-
-def _readable(path: Path) -> str:
-    """A path as text that can be written: bytes that are no UTF-8, such as of Shift-JIS names, by their codes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def submissions(folder: Path) -> list[Submission]:
-    """Every notebook in a folder and its folders, in the order of their names. Raises FileNotFoundError if none."""
-    paths = sorted(path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-    if not paths:
-        raise FileNotFoundError(f"There are no notebooks (*.ipynb) in {folder}; give the folder of the submissions.")
-    found = [read(path, folder) for path in paths]
-    first: dict[tuple[str, str], Submission] = {}
-    for submission in found:
-        for notebook in submission.notebooks:
-            other = first.setdefault((submission.learner, notebook), submission)
-            if other is not submission:
-                submission.error = f"{submission.learner} handed in {notebook} twice; {other.file} counts, not this."
-                submission.answers = {}
-    return found
-
-
-def read(path: Path, folder: Path) -> Submission:
-    """One submission. What is wrong with it is in `error`."""
-    relative = path.relative_to(folder)
-    submission = Submission(learner_of(relative), _readable(relative))
-    try:
-        found = read_notebook(_bytes(path, folder))
-    except (OSError, ValueError) as error:
-        submission.error = str(error)
-        return submission
-    submission.answers, submission.remarks, submission.error = found.answers, found.remarks, found.error
-    return submission
-
-
-def _bytes(path: Path, folder: Path) -> bytes:
-    """A file's bytes. Raises ValueError for what is no regular file in the folder, or too large."""
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode) or not path.resolve().is_relative_to(folder.resolve()):
-        raise ValueError("It is a link or no regular file; hand in the notebook itself.")
-    if status.st_size > MAX_FILE:
-        raise ValueError(f"It has {status.st_size / 1e6:.0f} MB; {MAX_FILE / 1e6:.0f} are allowed. Clear the outputs.")
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    with open(descriptor, "rb") as file:
-        return file.read(MAX_FILE + 1)
 
 
 class Reader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import sys
 import tempfile
@@ -58,8 +57,3 @@ def _make(path: Path) -> None:
                 os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def seed_of(secret: bytes, exercise: str) -> int:
-    """The seed of an exercise's hidden cases: the same for everybody, known to nobody without the secret."""
-    return int.from_bytes(hmac.new(secret, exercise.encode(), "sha256").digest()[:7], "big")

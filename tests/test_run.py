@@ -270,6 +270,7 @@ def asked(*pairs: tuple[str, str]) -> list[Question]:
     return list(questions.values())
 
 
+SLOW = Judgement("passed", 1, cost=4.9)
 TIMEOUT = Judgement("timeout", category="longer than 5 s", cost=5.0)
 
 
@@ -288,6 +289,25 @@ def test_a_time_out_is_judged_again_alone_before_it_counts():
         ["endless", "quick"],
         ["quick"],
     ]
+
+
+def test_a_file_that_somebody_else_may_have_handed_in_takes_none_of_the_time_of_the_learners_own():
+    def purse(contested: bool) -> dict[str, str]:
+        files = {"own.ipynb": [f"right {n}" for n in range(3)], "forged.ipynb": [f"endless {n}" for n in range(20)]}
+        places = [("aiko", name) for name in files] if contested else []
+        questions = []
+        for name in reversed(files):
+            for source in files[name]:
+                job = Job("02-causal-mask", (source,))
+                blank = Result("aiko", job.exercise, name, job.source_hash, "", "", "", "", "", 0, "", 0.0)
+                questions.append(Question(job, [blank], places))
+        found: list[Result] = []
+        Run(Judges({f"endless {n}": [TIMEOUT] for n in range(20)} | {f"right {n}": [SLOW] for n in range(3)}),
+            found.append).ask(questions)  # fmt: skip
+        return {result.source: result.status for result in found if result.file == "own.ipynb"}
+
+    assert set(purse(contested=True).values()) == {"passed"}
+    assert "over budget" in purse(contested=False).values(), "else the forged file's loops would use the time up"
 
 
 def test_what_the_machine_did_is_judged_again_and_else_not_judged():

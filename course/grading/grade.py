@@ -74,6 +74,8 @@ def grade(
             if submission.counts or best
             for notebook in submission.notebooks
         ]
+        if late is not None:
+            handed_in.notes.append(str(late))
         for submission in handed_in.submissions:
             assigned.say_what_was_not_set(submission, ids)
         with Desk(log, secret, level, workers, client, budget, progress) as desk:
@@ -161,6 +163,7 @@ class Desk:
         """The results of answers: (whose, the job, for which exercises given answers stand in it)."""
         blanks = [self._blank(submission, job, carried) for submission, job, carried in asked]
         questions: dict[tuple[str, ...], Question] = {}
+        apart = {(one.learner, one.file) for one, _, _ in asked if one.contested}
         seen = set()
         for blank, (_, job, _) in zip(blanks, asked, strict=True):
             if blank.asker in self.known or blank.asker in seen:
@@ -169,7 +172,7 @@ class Desk:
                 self._record(judged(blank, self.judged[blank.question]))
                 continue
             seen.add(blank.asker)
-            questions.setdefault(blank.question, Question(job, [])).askers.append(blank)
+            questions.setdefault(blank.question, Question(job, [], apart)).askers.append(blank)
         if questions:
             self.run = self.run or Run(self._judges(), self._record, self.budget, self.progress)
             self.run.ask(list(questions.values()))

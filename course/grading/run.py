@@ -10,7 +10,7 @@ the class no more than the budget.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -51,17 +51,22 @@ class Judges(Protocol):
 
 @dataclass
 class Question:
-    """An answer to judge, and whose it is: results without a judgement. The first of them pays with their time."""
+    """An answer to judge, and whose it is: results without a judgement. The first of them pays with their time.
+
+    apart: (learner, file) of files that have a time of their own, since perhaps somebody else handed them in.
+    """
 
     job: Job
     askers: list[Result]
+    apart: Collection[tuple[str, str]] = ()
     first: Judgement | None = None  # what became of the last try, where that was no verdict
     tries: int = 0  # alone
 
     @property
-    def learner(self) -> str:
+    def payer(self) -> str:
         """Whose time it costs."""
-        return self.askers[0].learner
+        first = self.askers[0]
+        return f"{first.learner}\0{first.file}" if (first.learner, first.file) in self.apart else first.learner
 
 
 @dataclass
@@ -110,11 +115,11 @@ class Run:
             open_again: list[Question] = []
             for done, judgement in self.judges.wait() if flying else ():
                 question = flying.pop(done)
-                open_again += held.pop(question.learner, ())
+                open_again += held.pop(question.payer, ())
                 if judgement is None:
                     open_again.append(question)
                     continue
-                self.used[question.learner] += judgement.cost
+                self.used[question.payer] += judgement.cost
                 self._look_after(judgement)
                 if judgement.common:
                     self._answer(question, judgement)
@@ -132,16 +137,16 @@ class Run:
     ) -> list[Question]:
         """The next questions that travel together; of a learner who has been slow, one, and only one at a time."""
         batch: list[Question] = []
-        flown = {question.learner for question in flying.values()}
+        flown = {question.payer for question in flying.values()}
         while waiting and len(batch) < self.judges.batch:
             question = waiting.popleft()
-            used = self.used[question.learner]
+            used = self.used[question.payer]
             if used >= self.budget / 2 or self.stopped:
                 last.append(question)
             elif used < self.budget / 6:
                 batch.append(question)
-            elif question.learner in flown:
-                held[question.learner].append(question)
+            elif question.payer in flown:
+                held[question.payer].append(question)
             elif batch:
                 waiting.appendleft(question)
                 return batch
@@ -165,10 +170,10 @@ class Run:
         while waiting or flying:
             while waiting and len(flying) < self.judges.alone:
                 question = waiting.popleft()
-                learner, limit = question.learner, exercises.find(question.job.exercise).seconds
+                payer, limit = question.payer, exercises.find(question.job.exercise).seconds
                 if self.stopped:
                     self._answer(question, Judgement("not judged", category=NO_SANDBOX), again)
-                elif self.used_alone[learner] + limit > self.budget / 2:
+                elif self.used_alone[payer] + limit > self.budget / 2:
                     self._answer(question, self._over(question), again, self.budget)
                 else:
                     number += 1
@@ -179,7 +184,7 @@ class Run:
                 if judgement is None:
                     waiting.appendleft(question)
                     continue
-                self.used_alone[question.learner] += judgement.cost
+                self.used_alone[question.payer] += judgement.cost
                 self._look_after(judgement)
                 question.tries += 1
                 failed = judgement.status == "not judged" and question.tries < TRIES
@@ -211,7 +216,7 @@ class Run:
         for asker in askers:
             self.record(replace(judged(asker, judgement), budget=budget))
         if others and again is not None:
-            again.append(Question(question.job, others))
+            again.append(Question(question.job, others, question.apart))
         else:
             self.answered += 1
         if self.progress is not None:

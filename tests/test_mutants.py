@@ -21,6 +21,7 @@ from course.practice import exercises
 if sys.platform != "linux":
     pytest.skip("endless and greedy mutants are stopped by means of Linux", allow_module_level=True)
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).parents[1]
 EQUIVALENT: dict[str, dict[str, list[str]]] = json.loads(
     (Path(__file__).parent / "equivalent_mutants.json").read_text()

@@ -144,7 +144,8 @@ def learning_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
 
 
 def wide_learning_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    yield {"text": "東京は日本。東京です。" + text_of(chance, whole(chance, 10, 25)), "n_merges": whole(chance, 4, 20)}
+    japanese = "東京は日本。東京です。" * whole(chance, 3, 6)  # often enough that its bytes are among the first merges
+    yield {"text": japanese + text_of(chance, whole(chance, 5, 12)), "n_merges": whole(chance, 8, 20)}
     for least, most in ((12, 25), (26, 60)):  # pairs run out
         letters = different(chance, whole(chance, 3, 6), 97, 123)
         draw = torch.randint(len(letters), (whole(chance, least, most),), generator=chance).tolist()

@@ -458,7 +458,8 @@ def count_parameters(vocab_size, context_length, n_layer, d_model):
 def test_wrong_programs_that_once_passed_do_not_pass_any_secret(name, source):
     exercise = exercises.find(name)
     function = function_of(exercise, source)
-    for origin, cases, expected in drawn(exercise):
+    hidden = [draw for draw in drawn(exercise) if isinstance(draw[0], bytes)]  # few and small cases may not show it
+    for origin, cases, expected in hidden:
         results = [call(function, case) for case in cases]
         assert not judge(exercise, cases, expected, results).passed, origin
 
@@ -565,7 +566,7 @@ def test_check_does_not_judge_an_older_function_when_the_newest_cell_did_not_run
     names = in_cells(MASK, monkeypatch=monkeypatch)
     names["In"] = ["", PRELUDE, MASK, "check(causal_mask)"]
     assert check(names["causal_mask"]).passed
-    broken = MASK.replace("(T, T,", "((T, T,")
+    broken = "def causal_mask(T):\n    return (torch.ones(T, T)\n"
     for newest, says in (
         (broken, "did not run: '(' was never closed (line 2 of its cell)"),
         ("1 / 0\n" + MASK, "stopped before it came to its `def`"),

@@ -42,11 +42,11 @@ tool = load(ROOT / "tools" / "mutants.py")
 
 @pytest.mark.parametrize("name", exercises.everything())
 def test_each_mutant_is_found_out_with_every_secret_or_named_as_equivalent(name):
-    number, survivors = tool.judged(exercises.find(name))
+    number, survivors, slow = tool.judged(exercises.find(name))
     assert number >= 50, "of several right answers"
     named = {line for lines in EQUIVALENT.get(name, {}).values() for line in lines}
     assert set(survivors) - named == set(), "each needs a case that separates it, or the reason why there is none"
-    assert named - set(survivors) == set(), "these are found out: their names can go"
+    assert named - set(survivors) - slow == set(), "these are found out: their names can go"
 
 
 def test_each_equivalent_mutant_has_one_reason():

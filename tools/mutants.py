@@ -339,10 +339,13 @@ def in_time(function: Callable[[], Any]) -> Any:
         return Raised(type(error).__name__)
 
 
-def judged(exercise: Exercise, secrets: Sequence[bytes] = SECRETS) -> tuple[int, dict[str, int]]:
-    """How many mutants there are, and what is changed in those that pass -> with how many of the secrets."""
+def judged(exercise: Exercise, secrets: Sequence[bytes] = SECRETS) -> tuple[int, dict[str, int], set[str]]:
+    """How many mutants there are, what is changed in those that pass -> with how many of the secrets, and in the slow.
+
+    The slow ran out of time: endless, or on a slow machine perhaps no other program, only a slower one.
+    """
     drawn = [(cases, exercise.expected(cases)) for cases in map(exercise.hidden, secrets)]
-    number, survivors = 0, dict[str, int]()
+    number, survivors, slow = 0, dict[str, int](), set[str]()
     with bounded():
         for name, source, ready in programs(exercise):
             warm = dict(ready)  # what the right answer imports at its first call takes no mutant's time
@@ -355,18 +358,23 @@ def judged(exercise: Exercise, secrets: Sequence[bytes] = SECRETS) -> tuple[int,
                 if isinstance(in_time(partial(exec, text, names)), Raised) or name not in names:
                     continue
                 passed = _secrets_passed(exercise, names[name], drawn)
-                if passed:
+                if passed is None:
+                    slow.add(change)
+                elif passed:
                     survivors[change] = max(passed, survivors.get(change, 0))
-    return number, survivors
+    return number, survivors, slow
 
 
-def _secrets_passed(exercise: Exercise, function: Any, drawn: Sequence[tuple[list[dict[str, Any]], list[Any]]]) -> int:
+def _secrets_passed(
+    exercise: Exercise, function: Any, drawn: Sequence[tuple[list[dict[str, Any]], list[Any]]]
+) -> int | None:
+    """With how many secrets a mutant passes; None if a call takes too long."""
     passed = 0
     for cases, expected in drawn:
         for case, wanted in zip(cases, expected, strict=True):
             got = in_time(partial(call, function, case))
             if isinstance(got, Raised) and got.kind == "TimeoutError":
-                return passed
+                return None
             if complaint(exercise, case, wanted, got) is not None:
                 break
         else:
@@ -382,7 +390,7 @@ def main(asked: tuple[str, ...], secrets: int) -> None:
     torch.set_num_threads(1)
     total = alive = 0
     for exercise in map(exercises.find, asked or exercises.everything()):
-        number, survivors = judged(exercise, [b"secret %d" % i for i in range(secrets)])
+        number, survivors, _ = judged(exercise, [b"secret %d" % i for i in range(secrets)])
         total, alive = total + number, alive + len(survivors)
         print(f"{exercise.id}: {number} mutants, {len(survivors)} survive", flush=True)
         for change, passed in survivors.items():

@@ -114,8 +114,8 @@ def bad_files(folder: Path) -> dict[str, str]:
         "huge.ipynb": "200 MB",
         "link.ipynb": "a link",
         "loop.ipynb": "a link",
-        "pipe.ipynb": "no regular file",
-        "folder.ipynb": "no regular file",
+        "pipe.ipynb": "a pipe, not a file",
+        "folder.ipynb": "folder is empty",
     }
 
 

@@ -54,7 +54,7 @@ def members(outer: File, whole: ExitStack | None = None) -> list[File]:
     for entry in entries:
         parts = _parts(entry)
         folders = [part for part in parts[:-1] if part != ".." and leftover(part, folder=True)]
-        if entry.is_dir() or not parts or folders or leftover(parts[-1]):
+        if not parts or entry.filename.endswith("/") or folders or leftover(parts[-1]):
             continue
         inside = File(
             (*outer.parts, *parts),

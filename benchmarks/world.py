@@ -7,12 +7,14 @@ python benchmarks/world.py shipped           # today's assistant: the starting p
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-import torch
+from safetensors import safe_open
+from safetensors.torch import load_model, save_model
 
 from course import evaluate
 from course.chain import store
@@ -108,6 +110,15 @@ def report(model: GPT, tokenizer: Tokenizer) -> None:
     print(f"measured in {time.perf_counter() - started:.0f} s")
 
 
+def kept(file: str) -> tuple[Tokenizer, GPT]:
+    """The tokenizer and the base model of an earlier trial."""
+    with safe_open(file, "pt") as opened:
+        about = opened.metadata()
+    base = GPT(GPTConfig(**json.loads(about["config"])))
+    load_model(base, file)
+    return Tokenizer.from_dict(json.loads(about["tokenizer"])), base
+
+
 def main() -> None:
     """See the module's docstring."""
     keep_memory()
@@ -119,13 +130,12 @@ def main() -> None:
     s = settings(sys.argv[1:])
     print(s, flush=True)
     if s.save and Path(s.save).exists():
-        words, config, weights = torch.load(s.save, weights_only=False)
-        tokenizer, base = Tokenizer.from_dict(words), GPT(config)
-        base.load_state_dict(weights)
+        tokenizer, base = kept(s.save)
     else:
         tokenizer, base = pretrain(s)
         if s.save:
-            torch.save((tokenizer.to_dict(), base.config, base.state_dict()), s.save)
+            about = {"tokenizer": json.dumps(tokenizer.to_dict()), "config": json.dumps(asdict(base.config))}
+            save_model(base, s.save, about)
     report(tune(base, tokenizer, s), tokenizer)
 
 

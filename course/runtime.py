@@ -154,10 +154,15 @@ def report() -> dict[str, str]:
     """What the course runs on, as short texts: Python, packages, machine, device, threads, precision."""
     device = pick_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    packages = ("torch", "numpy", "matplotlib", "jupyterlab", "tokenizers")
+    packages = {}
+    for package in ("torch", "numpy", "matplotlib", "jupyterlab", "tokenizers"):
+        try:
+            packages[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # such as JupyterLab where another program shows the notebooks
+            packages[package] = "not installed"
     return {
         "python": sys.version.split()[0],
-        **{package: metadata.version(package) for package in packages},
+        **packages,
         "system": f"{platform.system()} {platform.machine()}",
         "device": f"{device} ({name})",
         "threads": str(torch.get_num_threads()),

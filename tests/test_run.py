@@ -260,6 +260,28 @@ class Judges:
     def close(self) -> None: ...
 
 
+class Tardy(Judges):
+    """They say that a batch is done only when they are asked once more, and are not to be looked at for ever."""
+
+    looks, _free = 0, 1
+
+    @property
+    def free(self) -> int:
+        self.looks += 1
+        assert self.looks < 100, "nobody waits until they are free"
+        return self._free
+
+    @free.setter
+    def free(self, number: int) -> None:
+        self._free = number
+
+    def wait(self) -> Any:
+        assert not self._free, "asked of judges that have nothing to do"
+        found, self.ready, self.looks = self.ready, [], 0
+        self._free = int(not found)
+        return found
+
+
 def asked(*pairs: tuple[str, str]) -> list[Question]:
     """Questions out of (learner, source)."""
     questions: dict[str, Question] = {}
@@ -289,6 +311,14 @@ def test_a_time_out_is_judged_again_alone_before_it_counts():
         ["endless", "quick"],
         ["quick"],
     ]
+
+
+def test_a_run_waits_for_judges_that_are_not_free_though_nothing_of_its_own_is_with_them():
+    found: list[Result] = []
+    run = Run(Tardy({"starved": [TIMEOUT, Judgement("passed", 1, cost=0.1)]}), found.append)
+    for names in (("starved", "quick"), ("again", "and again")):
+        run.ask(asked(*((name, name) for name in names)))
+    assert [result.status for result in found] == ["passed"] * 4
 
 
 def test_a_file_that_somebody_else_may_have_handed_in_takes_none_of_the_time_of_the_learners_own():

@@ -113,7 +113,7 @@ class Run:
                 if batch:
                     self.judges.submit(batch)
             open_again: list[Question] = []
-            for done, judgement in self.judges.wait() if flying else ():
+            for done, judgement in self.judges.wait() if flying or not self.judges.free else ():
                 question = flying.pop(done)
                 open_again += held.pop(question.payer, ())
                 if judgement is None:
@@ -168,7 +168,7 @@ class Run:
         waiting.extend([*untried, *tried])
         number = 0
         while waiting or flying:
-            while waiting and len(flying) < self.judges.alone:
+            while waiting and len(flying) < self.judges.alone and self.judges.free:
                 question = waiting.popleft()
                 payer, limit = question.payer, exercises.find(question.job.exercise).seconds
                 if self.stopped:
@@ -179,7 +179,7 @@ class Run:
                     number += 1
                     flying[number] = question
                     self.judges.submit([(number, question.job)], fresh=question.first is not None)
-            for done, judgement in self.judges.wait() if flying else ():
+            for done, judgement in self.judges.wait() if flying or not self.judges.free else ():
                 question = flying.pop(done)
                 if judgement is None:
                     waiting.appendleft(question)

@@ -43,7 +43,11 @@ INSIDE = (
 ENVIRONMENT = {
     "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "HOME": "/", "PATH": "/usr/bin:/bin",
     "TORCHINDUCTOR_CACHE_DIR": "/",  # a folder that exists: torch's optimizers make sure of it
+    # Python's and torch's memory in large pages, as far as the system has some: a fork copies a table of pages, and
+    # this one is 500 times shorter. Half of the time of a short answer is saved.
+    "PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }  # fmt: skip
+LARGE_PAGES = tuple(f"/sys/kernel/mm/transparent_hugepage/{name}" for name in ("enabled", "hpage_pmd_size"))
 # A temporary folder is named, though it cannot be written: torch asks for one while it is imported.
 START = (
     "import sys, tempfile; tempfile.tempdir = '/tmp'; sys.path.insert(0, {!r}); "
@@ -116,7 +120,8 @@ class Sandbox:
 
     def command(self) -> list[str]:
         """How the worker is started."""
-        python, user = [sys.executable, "-I", "-B"], STRANGER if os.geteuid() == 0 else None
+        # As isolated as with -I, which would ignore the variables above: nobody else's are there.
+        python, user = [sys.executable, "-s", "-P", "-B"], STRANGER if os.geteuid() == 0 else None
         if self.level == "process":
             self.folder = tempfile.TemporaryDirectory(prefix="course-judge-")
             home = Path(self.folder.name)
@@ -147,6 +152,7 @@ class Sandbox:
             "/etc/ld.so.conf.d",
             "/etc/alternatives",
             "/proc/cpuinfo",
+            *LARGE_PAGES,
         ]
         seen += [str(Path(place).resolve()) for place in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
         arguments = ["--unshare-all", "--unshare-user", "--as-pid-1", "--die-with-parent", "--new-session"]

@@ -12,6 +12,7 @@ import symtable
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_STATEMENTS = 500  # of a cell; an answer has a few
 KEEPS_MEANING = ("capture", "prun", "time", "timeit")  # `%%…` whose cell is Python, run as it stands
@@ -67,6 +68,7 @@ class Python:
         return name in self.bound and name not in self.stubs
 
 
+@lru_cache(1024)  # most cells of a class are everybody's: imports, checks, what is given
 def parse(text: str) -> Python | None:
     """The text's statements; None where it is no Python, or too much of it."""
     try:

@@ -2,6 +2,7 @@
 
 python benchmarks/world.py                   # train, about ten minutes on one core, and measure
 python benchmarks/world.py steps=2400 seed=1 vocab_size=2048
+python benchmarks/world.py exchanges='{"yes or no": 0.4}' position=rotary
 python benchmarks/world.py shipped           # today's assistant: the starting point
 """
 
@@ -19,7 +20,7 @@ from safetensors.torch import load_model, save_model
 from course import evaluate
 from course.chain import store
 from course.chain.recipe import join_documents
-from course.runtime import generator, keep_memory
+from course.runtime import generator, keep_memory, pick_device, set_threads
 from course.sft import SFTBatches, examples
 from course.tokenizer import Tokenizer
 from course.train import TokenBatches, TrainConfig, evaluate_loss, train
@@ -40,15 +41,18 @@ class Settings:
     d_model: int = 128
     n_head: int = 4
     context_length: int = 128
+    position: str = "learned"
     batch_size: int = 16
-    steps: int = 1800
-    rate: float = 5e-3
+    steps: int = 2400
+    rate: float = 8e-3
     matrix_rate: float = 0.02
     demonstrations: int = 12_000
-    sft_steps: int = 300
+    sft_steps: int = 200
     sft_batch: int = 64
     sft_rate: float = 4e-4
     rude: float = 0.3
+    exchanges: str = ""  # of the talks, where they are to be others: JSON, kind -> how often
+    shares: str = ""  # of the documents, likewise
     save: str = ""  # a file for the base model, which is loaded from there if it exists
 
 
@@ -62,11 +66,15 @@ def settings(arguments: list[str]) -> Settings:
 def pretrain(s: Settings) -> tuple[Tokenizer, GPT]:
     """A tokenizer and a base model."""
     started = time.perf_counter()
+    corpus.EXCHANGES.update(json.loads(s.exchanges or "{}"))
+    corpus.SHARES.update(json.loads(s.shares or "{}"))
     texts = corpus.corpus(s.characters, seed=s.seed)
     tokenizer = Tokenizer.train(texts[: len(texts) * 2_000_000 // s.characters], s.vocab_size, progress=False)
     row = join_documents(tokenizer, texts)
-    config = GPTConfig(tokenizer.vocab_size, s.context_length, s.n_layer, s.n_head, d_model=s.d_model)
-    model = GPT(config, generator(s.seed))
+    config = GPTConfig(
+        tokenizer.vocab_size, s.context_length, s.n_layer, s.n_head, d_model=s.d_model, position=s.position
+    )
+    model = GPT(config, generator(s.seed)).to(pick_device())
     n = sum(weight.numel() for weight in model.parameters())
     print(f"{len(texts)} texts, {len(row)} tokens, {n / 1e6:.2f} M weights: {time.perf_counter() - started:.0f} s")
     training = TrainConfig(
@@ -116,12 +124,13 @@ def kept(file: str) -> tuple[Tokenizer, GPT]:
         about = opened.metadata()
     base = GPT(GPTConfig(**json.loads(about["config"])))
     load_model(base, file)
-    return Tokenizer.from_dict(json.loads(about["tokenizer"])), base
+    return Tokenizer.from_dict(json.loads(about["tokenizer"])), base.to(pick_device())
 
 
 def main() -> None:
     """See the module's docstring."""
     keep_memory()
+    set_threads()
     if sys.argv[1:] == ["shipped"]:
         tokenizer, model, sentence = store.load_chain("assistant")
         print(sentence)

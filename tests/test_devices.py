@@ -195,9 +195,12 @@ def test_a_tensor_on_the_cpu_among_others_would_be_found() -> None:
         lambda there: there.masked_fill(x > 0, 0.0),
         lambda there: there.gather(1, torch.zeros(3, 1, dtype=torch.long)),
     ):
-        with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(
-            (RuntimeError, AssertionError),
-            match="same device|different devices",  # torch's versions say it each in their way
+        with (
+            FakeTensorMode(allow_non_fake_inputs=True),
+            pytest.raises(
+                (RuntimeError, AssertionError),
+                match=r"same device|different devices",  # torch's versions say it each in their way
+            ),
         ):
             mixed(torch.randn(3, 3, device="meta"))
 

@@ -217,9 +217,11 @@ def test_forms_and_relations_that_there_are_not_give_a_sentence():
 def test_yes_and_no_carry_the_right_fact():
     japan = BY_CODE["JP"]
     asked = questions.yes_no(japan, "capital", chance(1), yes=True)
-    assert "Tokyo" in asked.prompt.title() and asked.reference == "The capital of Japan is Tokyo, so yes."
+    assert "Tokyo" in asked.prompt.title() and asked.reference == "The capital of Japan is Tokyo indeed, so yes."
     asked = questions.yes_no(japan, "continent", chance(1), yes=False)
-    assert asked.answers == ("No. Japan is in Asia.",) and "Asia" not in asked.prompt
+    claimed = next(c.continent for c in countries() if c.continent.lower() in asked.prompt.lower())
+    assert asked.reference == f"Japan is in Asia, not {claimed}, so no." and claimed != "Asia"
+    assert judge(asked, "No. Japan is in Asia.").right and not judge(asked, f"Japan is in {claimed}, so no.").right
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -233,8 +235,8 @@ def test_a_follow_up_does_not_name_what_it_is_about_twice(seed):
 def test_a_comparison_thinks_both_numbers_before_it_answers(seed):
     asked = questions.comparison(BY_CODE["PE"], BY_CODE["CL"], chance(seed), thinks=True)
     assert (
-        asked.reference
-        == "Peru has about 32 million people. Chile has about 19 million people. So Peru has more people."
+        asked.reference == "Peru has about 32 million people. Chile has about 19 million people. "
+        "32 million is more, so Peru has more people."
     )
     assert asked.reference.startswith(asked.begin) and asked.begin == "Peru has about"
     assert not judge(asked, "Chile has about 19 million people. Peru has 32. So Chile has more people.").right

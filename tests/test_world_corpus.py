@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from collections import Counter
 
 import pytest
 
-from course.world import capabilities, checks, corpus, english, invented, purposes, speech
+from course.world import capabilities, checks, corpus, english, invented, purposes, questions, speech
 from course.world.corpus import SHARES, documents
 from course.world.demonstrations import demonstrations, pairs
 from course.world.facts import countries, fold, one_way, split
@@ -48,6 +49,26 @@ def test_sentences_begin_with_a_capital_letter_in_articles_stories_and_notes():
     for document in SOME:
         if document.kind in ("article", "story", "note"):
             assert document.text[0].isupper() and document.text[-1] in '.!?"', document.text
+
+
+def test_the_exercises_of_a_sheet_are_right():
+    seen = Counter[str]()
+    for sheet in (d.text for d in SOME if d.kind == "sheet"):
+        for line in sheet.splitlines():
+            if same := re.fullmatch(r"Is it (.+)\? It is (.+?)(?: indeed, so (yes)|, not (.+), so (no))\.", line):
+                asked, so, yes, again, _ = same.groups()
+                assert (asked == so) is bool(yes) and again in (None, asked), line
+                seen["yes" if yes else "no"] += 1
+            elif line.startswith("From few"):
+                found = speech.numbers(line, "en")
+                assert found == sorted(set(found)) and len(found) >= 4
+                seen["rising"] += 1
+            else:
+                a, b, most = speech.numbers(line, "en")
+                assert line.endswith(" is more.") and most == max(a, b) and a != b
+                seen["more"] += 1
+    assert min(seen.values()) > 20 and len(seen) == 4, seen
+    assert 0.4 < seen["yes"] / (seen["yes"] + seen["no"]) < 0.7
 
 
 def test_texts_tell_the_truth_about_capitals():
@@ -98,6 +119,16 @@ def test_no_name_kept_for_measuring_is_in_a_text():
         facts = " ".join([*english.NO_CAPITAL.values(), *(c.currency for c in countries())])  # Pretoria, lira
         assert not [name for name in kept if fold(name) in shown - set(re.findall(r"\w+", fold(facts)))], kind
     assert not [said for said in invented.strangers("outside", "en", held_out=True) if fold(said) in everything]
+
+
+def test_questions_about_anything_are_many_and_none_is_kept_for_measuring():
+    chance = random.Random(0)
+    asked = {questions.anything(chance, "en") for _ in range(2000)}
+    kept = {fold(said) for said in invented.strangers("outside", "en", held_out=True)}
+    assert len(asked) > 700 and not {fold(said) for said in asked} & kept
+    assert not [said for said in asked if re.search(r"[{}]|  |\b(?:a|an|my) (?:a|an|the)\b", said)]
+    gaps = re.findall(r"{(\w+)}", " ".join(english.OUTSIDE_PATTERNS))
+    assert set(gaps) == set(english.OUTSIDE_WORDS)
 
 
 @pytest.mark.parametrize("n", [1, 1000, 100_000])

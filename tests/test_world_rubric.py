@@ -100,9 +100,9 @@ def test_an_answer_is_right_when_it_says_what_is_so_and_nothing_else(code, relat
         (True, "The capital of Peru is Tokyo, so yes.", False),
     ],
 )
-def test_yes_and_no_need_the_word_and_the_fact(yes, answer, right, monkeypatch):
-    monkeypatch.setattr(questions, "_other", lambda *how: BY_CODE["PE"])
-    assert judge(questions.yes_no(BY_CODE["JP"], "capital", random.Random(0), yes), answer).right is right
+def test_yes_and_no_need_the_word_and_the_fact(yes, answer, right):
+    asked = questions.yes_no(BY_CODE["JP"], "capital", random.Random(0), yes, BY_CODE["PE"])
+    assert judge(asked, answer).right is right
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,16 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from course.world import invented, questions
+from course.world import invented, questions, speech
 from course.world.facts import RELATIONS, Country, countries, one_way, split
 from course.world.rubric import Question
-from course.world.speech import about, answers, fill, words
+from course.world.speech import about, answers, fill, value, words
 
 # The mixture of documents, by characters, and that of a talk's exchanges, by number.
-SHARES = {"article": 0.2, "story": 0.05, "note": 0.1, "talk": 0.41, "passage": 0.18, "list": 0.06}
+SHARES = {"article": 0.2, "story": 0.05, "note": 0.1, "talk": 0.36, "passage": 0.18, "list": 0.06, "sheet": 0.05}
 EXCHANGES = {
-    "single": 0.31, "other direction": 0.09, "yes or no": 0.22, "follow-up": 0.09, "two facts": 0.02,
-    "small talk": 0.04, "outside": 0.03, "unknown": 0.07, "two hops": 0.04, "comparison": 0.04, "number": 0.05,
+    "single": 0.32, "other direction": 0.1, "yes or no": 0.18, "follow-up": 0.1, "two facts": 0.02,
+    "small talk": 0.05, "outside": 0.05, "unknown": 0.07, "two hops": 0.04, "comparison": 0.06, "number": 0.01,
 }  # fmt: skip
 FORMS = {"plain": 0.45, "loose": 0.3, "hasty": 0.15, "typing error": 0.1}
 WEIGHTS = {"capital": 2, "language": 1.5, "currency": 1.5, "continent": 1.5, "population": 2.5, "neighbours": 2.5}
@@ -86,7 +86,9 @@ class Writer:
         if kind == "small talk":
             return questions.small_talk(chance.choice(list(words(lang).SMALL_TALK)), chance, lang)
         if kind == "outside":
-            return questions.outside(chance.choice(invented.strangers("outside", lang)), chance, lang)
+            listed = chance.random() < 0.4
+            said = chance.choice(invented.strangers("outside", lang)) if listed else questions.anything(chance, lang)
+            return questions.outside(said, chance, lang)
         if kind == "unknown":
             return invented.unknown(invented.stranger(chance.choice(invented.KINDS), chance, lang), chance, lang)
         if kind == "two hops":
@@ -193,6 +195,36 @@ class Writer:
         question = self.pattern(self.chance.randint(3, 7))
         return question.prompt + words(self.lang).SPACE + question.reference
 
+    def sheet(self) -> str:
+        """Exercises of a school book: what is the same, which is more, numbers in their order; each many times over."""
+        chance = self.chance
+        exercise = chance.choice((self.same, self.same, self.more, self.rising))
+        return "\n".join(exercise())
+
+    def same(self) -> list[str]:
+        """Is it this? It is that: a few values, again and again, so that nothing is new but whether they are equal."""
+        w, chance, relation = words(self.lang), self.chance, self.chance.choice(questions.YES_NO_RELATIONS)
+        fits = [self.country(lambda c: bool(c.capital)) for _ in range(chance.choice((2, 3, 3, 4)))]
+        known = [value(country, relation) for country in fits]
+        lines = []
+        for _ in range(chance.randint(4, 8)):
+            so = chance.choice(known)
+            asked = so if chance.random() < 0.3 else chance.choice(known)
+            answer = questions.so_it_is(w.IT_IS.format(V=so), asked, so == asked, self.lang)
+            lines.append(w.SAME.format(asked=asked, answer=answer))
+        return lines
+
+    def more(self) -> list[str]:
+        """Which of two numbers is more?"""
+        pairs = [questions.larger_number(self.chance, self.lang) for _ in range(self.chance.randint(3, 6))]
+        return [words(self.lang).SPACE.join((question.prompt, question.reference)) for question in pairs]
+
+    def rising(self) -> list[str]:
+        """Numbers from the smallest to the largest."""
+        w, chance = words(self.lang), self.chance
+        rising = sorted(chance.sample(questions.numbers_of_people(), chance.randint(4, 9)))
+        return [w.RISING.format(list=w.COMMA.join(speech.number(n, self.lang) for n in rising))]
+
     def mannered(self, reply: str, question: Question, manner: str, wordy: float) -> str:
         """An answer as a polite, plain or rude person says it; small talk and lists are taken as they are."""
         w = words(self.lang)
@@ -222,7 +254,7 @@ def documents(lang: str = "en", seed: int = 0, shares: dict[str, float] = SHARES
     author = writer(lang, seed)
     ways = {
         "article": author.article, "story": author.story, "note": author.note, "talk": author.talk,
-        "passage": author.passage, "list": author.list_,
+        "passage": author.passage, "list": author.list_, "sheet": author.sheet,
     }  # fmt: skip
     written = dict.fromkeys(shares, 0)
     while True:

@@ -11,9 +11,9 @@ from course.world.rubric import Question, judge
 from course.world.speech import about, fill, value, words
 
 EXCHANGES = {  # how often each kind is demonstrated, by number
-    "single": 0.28, "other direction": 0.07, "yes or no": 0.22, "follow-up": 0.1, "two facts": 0.02,
-    "small talk": 0.05, "outside": 0.04, "unknown": 0.07, "two hops": 0.02, "comparison": 0.03,
-    "reading": 0.06, "reading, yes or no": 0.02, "pattern": 0.02,
+    "single": 0.24, "other direction": 0.07, "yes or no": 0.14, "follow-up": 0.09, "two facts": 0.02,
+    "small talk": 0.08, "outside": 0.07, "unknown": 0.07, "two hops": 0.02, "comparison": 0.05,
+    "reading": 0.1, "reading, yes or no": 0.02, "pattern": 0.03,
 }  # fmt: skip
 WORDY = 0.1
 GAP = "\0"
@@ -64,17 +64,16 @@ def _manner(author: corpus.Writer, rude: float) -> str:
 
 
 def _lie(author: corpus.Writer) -> tuple[Question, str, str]:
-    """A question with a right answer and one that says the same of another country's value, or yes for no."""
+    """A question with a right answer and one that says the same of another country's value."""
     chance, w = author.chance, words(author.lang)
     country = author.country(lambda c: bool(c.capital and c.neighbours))
-    if chance.random() < 0.25:
-        yes = chance.random() < 0.5
-        question = questions.yes_no(country, chance.choice(questions.YES_NO_RELATIONS[1:]), chance, yes)
-        way = chance.choice((w.FACT_FIRST, w.WORD_FIRST))
-        at = (w.FACT_FIRST, w.WORD_FIRST).index(way)
-        right = (question.reference, *question.answers)[at]
-        fact = right.removesuffix(way[yes].split("{fact}")[1]).removeprefix(way[yes].split("{fact}")[0])
-        return question, right, way[not yes].format(fact=fact)
+    if chance.random() < 0.25:  # told of the other country's value, yes becomes no, and no becomes yes
+        yes, relation = chance.random() < 0.5, chance.choice(questions.YES_NO_RELATIONS[1:])
+        other = questions.another(country, relation, chance)
+        question = questions.yes_no(country, relation, chance, yes, other)
+        told = fill(w.ANSWERS[relation][0], about(country) | {"V": value(other, relation)})
+        asked = value(country if yes else other, relation)
+        return question, question.reference, questions.so_it_is(told, asked, not yes, author.lang)
     relation = author.pick(corpus.WEIGHTS)
     question = questions.single(country, relation, chance, author.pick(corpus.FORMS))
     way = chance.choice(w.ANSWERS[relation])

@@ -104,8 +104,8 @@ YES_NO = {
     "currency": ("Is {V} the currency of {X}?", "is {v} the currency of {x}", "Is the currency of {X} {V}?"),
     "continent": ("Is {X} in {V}?", "is {x} in {v}", "Does {X} belong to {V}?"),
 }
-FACT_FIRST = {True: "{fact}, so yes.", False: "{fact}, so no."}  # what is known first, and then the word is easy
-WORD_FIRST = {True: "Yes. {fact}.", False: "No. {fact}."}
+# What is known comes first. Whether it is what was asked decides the very next word: one look back is enough for that.
+SO_IT_IS = {True: "{fact} indeed, so yes.", False: "{fact}, not {asked}, so no."}
 YES, NO = ("yes",), ("no",)
 DENIALS = ("not", "don't", "isn't", "doesn't", "never")
 FOLLOW_UPS = {
@@ -178,6 +178,48 @@ OUTSIDE_QUESTIONS = (  # every third is kept for measuring
     "Quelle est la capitale de la France?", "Was ist die Hauptstadt von Japan?", "¿Cuál es la capital de Perú?",
     "Qual è la capitale del Perù?", "Comment ça va?", "Wie geht es dir?", "¿Qué hora es?", "Hola", "Guten Tag",
 )  # fmt: skip
+OUTSIDE_PATTERNS = (  # with words for their gaps: so many that nobody learns them by heart
+    "What is {n} + {m}?", "What is {n} times {m}?", "How many {things} are there?", "How do I {do} {thing}?",
+    "Why do {things} {act}?", "Can {things} {act}?", "Who is the best {person}?",
+    "Who was the first {person}?", "Tell me a {text}.", "Tell me about {thing}.", "Write a {text} about {things}.",
+    "Give me a {text}.", "What is {thing}?", "What is a {person}?", "What does a {person} do?", "How much is {thing}?",
+    "Can you {do} {thing}?", "Can you {act}?", "Do you like {things}?", "Are you a {person}?",
+    "What is the meaning of {thing}?", "How far is the {place}?", "How old is the {place}?",
+    "When does the {place} open?", "Is it going to {act}?", "What should I {do}?", "Should I {do} {thing}?",
+    "Who made the {place}?", "How do {things} {act}?", "{do} {thing} for me.", "Sell me {thing}.", "I like {things}.",
+    "Qu'est-ce que c'est, {fr} ?", "Où est {fr} ?", "Was ist {de}?", "Wo ist {de}?", "¿Qué es {es}?",
+    "¿Dónde está {es}?", "Che cosa è {it}?", "Wie heißt {de}?",
+)  # fmt: skip
+OUTSIDE_WORDS = {
+    "n": tuple(map(str, range(1, 100))), "m": tuple(map(str, range(1, 100))),
+    "thing": (
+        "milk", "coffee", "a table", "rain", "snow", "money", "paper", "wood", "time", "sleep", "cake", "sugar",
+        "a shoe", "water", "fire", "light", "a window", "a bicycle", "work", "happiness", "truth", "a phone",
+        "mathematics", "fear",
+    ),
+    "things": (
+        "horses", "trees", "flowers", "trains", "fish", "children", "numbers", "clouds", "stars", "songs",
+        "cows", "bees", "computers", "dreams", "apples", "ships", "letters", "doors", "stones", "mice",
+    ),
+    "do": (
+        "make", "buy", "read", "wash", "carry", "repair", "find", "paint", "open", "fry", "clean", "build", "learn",
+        "teach", "sell", "choose", "draw",
+    ),
+    "act": (
+        "run", "sleep", "dance", "snow", "grow", "jump", "laugh", "swim", "break", "burn", "stop", "speak",
+        "win", "think",
+    ),
+    "person": (
+        "doctor", "teacher", "writer", "painter", "king", "queen", "cook", "player", "actor", "farmer",
+        "robot", "pilot", "friend", "woman", "man",
+    ),
+    "text": ("song", "letter", "recipe", "riddle", "speech", "novel", "game", "film", "picture", "secret", "list"),
+    "place": ("shop", "school", "bridge", "station", "church", "museum", "tower", "garden", "sun", "lake", "bank"),
+    "fr": ("le temps", "la maison", "un chat", "l'amour", "la mer", "un livre", "le pain"),
+    "de": ("das Wetter", "ein Hund", "die Liebe", "der Mond", "ein Buch", "das Brot", "die Schule"),
+    "es": ("el amor", "la casa", "un gato", "el tiempo", "la luna", "un libro", "el pan"),
+    "it": ("il tempo", "la casa", "un gatto", "il mare", "la luna", "un libro", "il pane"),
+}  # fmt: skip
 FICTION = (  # every third is kept for measuring
     "Narnia", "Mordor", "Wakanda", "Ruritania", "Gondor", "Westeros", "Lilliput", "Rohan", "Genovia", "Atlantis",
     "Freedonia", "El Dorado", "Latveria", "Avalon", "Oz", "Utopia", "Earthsea", "Zubrowka", "Neverland", "Elbonia",
@@ -222,6 +264,12 @@ LISTS = (
 )
 LIST_ANSWER = "{V}."
 
+# --- exercise sheets: the same or not, more or less ---
+
+SAME = "Is it {asked}? {answer}"
+IT_IS = "It is {V}"
+RISING = "From few to many: {list}."
+
 # --- two hops and comparisons: at once, or thinking ---
 
 TWO_HOPS = {
@@ -246,7 +294,7 @@ MORE = (
     "Do more people live in {X} or in {Y}?",
 )
 MORE_ANSWER = "{X} has more people."
-MORE_AFTER_THINKING = "So {X} has more people."
+MORE_AFTER_THINKING = "{V} is more, so {X} has more people."
 LARGER_NUMBER = "Which is more, {V} or {W}?"
 LARGER_NUMBER_ANSWER = "{V} is more."
 

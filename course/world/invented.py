@@ -140,20 +140,20 @@ def reading_yes_no(chance: random.Random, lang: str, yes: bool) -> Question:
     other = w.VALUES.get(relation, "{V}").format(V=invent(chance, lang))
     claimed = known[relation] if yes else other
     asked = fill(chance.choice(w.YES_NO[relation]), {"X": name, "V": claimed})
-    fact = fill(w.ANSWERS[relation][0], {"X": name, "V": known[relation]}).rstrip("".join(w.ENDS))
-    ways = tuple(phrase[yes].format(fact=fact) for phrase in (w.FACT_FIRST, w.WORD_FIRST))
+    fact = fill(w.ANSWERS[relation][0], {"X": name, "V": known[relation]})
+    reference = questions.so_it_is(fact, claimed, yes, lang)
     text = chance.choice(w.PASSAGE).format(T=w.SPACE.join(sentences), Q=asked)
-    check = checks.YesNo(yes, _read(name, known, relation, lang), lang)
-    return Question("reading, yes or no", (text,), ways[0], check, lang, ways[1:])
+    check = checks.YesNo(yes, _read(name, known, relation, lang, may_deny=True), lang)
+    return Question("reading, yes or no", (text,), reference, check, lang)
 
 
-def _read(name: str, known: dict[str, str], relation: str, lang: str) -> checks.Check:
+def _read(name: str, known: dict[str, str], relation: str, lang: str, may_deny: bool = False) -> checks.Check:
     if relation == "population":
         n = int(speech.numbers(known[relation], lang)[0])
         return checks.Number(n, n, lang)
     bare = {r: fold(v).removeprefix(fold(words(lang).VALUES.get(r, "{V}").split("{V}")[0])) for r, v in known.items()}
     others = (*(v for r, v in bare.items() if r != relation), *checks.sort(relation, lang))
-    return checks.Names((bare[relation],), others, lang, beside=name)
+    return checks.Names((bare[relation],), others, lang, beside=name, may_deny=may_deny)
 
 
 def pattern(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 from course.world import checks, speech
 from course.world.facts import RELATIONS, Country, countries
@@ -63,19 +64,25 @@ def both(country: Country, chance: random.Random) -> Question:
     return _question("two facts", [asked], (reference,), check, country)
 
 
-def yes_no(country: Country, relation: str, chance: random.Random, yes: bool) -> Question:
-    """Is it so? The answer is yes or no, and what is so. A wrong value is half of the time from the same continent."""
+def yes_no(country: Country, relation: str, chance: random.Random, yes: bool, other: Country | None = None) -> Question:
+    """Is it so? The answer is what is so, and yes or no. other: whose value is asked for, if it is not so."""
     w = words(country.lang)
-    claimed = country if yes else _other(country, relation, chance)
+    claimed = country if yes else other or another(country, relation, chance)
     fields = about(country) | {"V": value(claimed, relation)}
-    fact = answers(country, relation)[0].rstrip("".join(w.ENDS))
-    ways = tuple(phrase[yes].format(fact=fact) for phrase in (w.FACT_FIRST, w.WORD_FIRST))
+    reference = so_it_is(answers(country, relation)[0], value(claimed, relation), yes, country.lang)
     expected = checks.fact(country, relation, asked=value(claimed, relation))
     asked = fill(chance.choice(w.YES_NO[relation]), fields)
-    return _question("yes" if yes else "no", [asked], ways, checks.YesNo(yes, expected, country.lang), country)
+    check = checks.YesNo(yes, expected, country.lang)
+    return _question("yes" if yes else "no", [asked], [reference], check, country)
 
 
-def _other(country: Country, relation: str, chance: random.Random) -> Country:
+def so_it_is(fact: str, asked: str, yes: bool, lang: str) -> str:
+    """A fact, and whether it is what was asked: "The capital of Peru is Lima, not Paris, so no." """
+    w = words(lang)
+    return str(w.SO_IT_IS[yes].format(fact=fact.rstrip("".join(w.ENDS)), asked=asked))
+
+
+def another(country: Country, relation: str, chance: random.Random) -> Country:
     """A country with another value, from the same continent half of the time."""
     wrong = [c for c in countries(country.lang) if getattr(c, relation) not in ("", getattr(country, relation))]
     near = [c for c in wrong if c.continent == country.continent]
@@ -114,6 +121,13 @@ def small_talk(intent: str, chance: random.Random, lang: str, way: int | None = 
     return Question("small talk", (said,), replies[0], checks.Holds(marks, lang), lang, replies[1:])
 
 
+def anything(chance: random.Random, lang: str) -> str:
+    """A question about anything but countries, by a pattern: "How do I paint a table?"."""
+    w = words(lang)
+    gaps = {gap: chance.choice(fits) for gap, fits in w.OUTSIDE_WORDS.items()}
+    return speech.sentence(chance.choice(w.OUTSIDE_PATTERNS).format(**gaps))
+
+
 def outside(said: str, chance: random.Random, lang: str) -> Question:
     """A question about anything but countries: the honest answer is that this assistant does not know."""
     w = words(lang)
@@ -144,8 +158,9 @@ def comparison(a: Country, b: Country, chance: random.Random, thinks: bool) -> Q
     w = words(a.lang)
     fields = {"X": speech.titled(a), "Y": speech.titled(b)}
     more = about(a if a.people > b.people else b)
+    most = more | {"V": speech.number(max(a.people, b.people), a.lang)}
     thought = w.SPACE.join(
-        (answers(a, "population")[0], answers(b, "population")[0], fill(w.MORE_AFTER_THINKING, more))
+        (answers(a, "population")[0], answers(b, "population")[0], fill(w.MORE_AFTER_THINKING, most))
     )
     at_once = fill(w.MORE_ANSWER, more)
     before = w.ANSWERS["population"][0].split("{V}")[0] + w.VALUES["population"].split("{V}")[0]
@@ -162,10 +177,16 @@ def comparison(a: Country, b: Country, chance: random.Random, thinks: bool) -> Q
     )
 
 
+@cache
+def numbers_of_people() -> tuple[int, ...]:
+    """Round numbers, as populations are given."""
+    return (*range(100_000, 1_000_000, 100_000), *range(1_000_000, 100_000_000, 1_000_000))
+
+
 def larger_number(chance: random.Random, lang: str) -> Question:
     """Which of two numbers of people is larger."""
     w = words(lang)
-    a, b = chance.sample([*range(100_000, 1_000_000, 100_000), *range(1_000_000, 100_000_000, 1_000_000)], 2)
+    a, b = chance.sample(numbers_of_people(), 2)
     v, other = speech.number(a, lang), speech.number(b, lang)
     more = max(a, b)
     reference = w.LARGER_NUMBER_ANSWER.format(V=speech.number(more, lang))

@@ -63,11 +63,16 @@ def test_the_exercises_of_a_sheet_are_right():
                 found = speech.numbers(line, "en")
                 assert found == sorted(set(found)) and len(found) >= 4
                 seen["rising"] += 1
+            elif line.endswith("more people."):
+                a, b, most = speech.numbers(line, "en")
+                first, second, after = re.findall(r"(\w+) has", line)
+                assert after == (first if a > b else second) and most == max(a, b) and a != b, line
+                seen["compared"] += 1
             else:
                 a, b, most = speech.numbers(line, "en")
                 assert line.endswith(" is more.") and most == max(a, b) and a != b
                 seen["more"] += 1
-    assert min(seen.values()) > 20 and len(seen) == 4, seen
+    assert min(seen.values()) > 20 and len(seen) == 5, seen
     assert 0.4 < seen["yes"] / (seen["yes"] + seen["no"]) < 0.7
 
 

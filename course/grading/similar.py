@@ -21,17 +21,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from course.grading.extract import read_notebook
+from course.grading.carry import solutions
 from course.practice import exercises
 
 SAME_TEXT, SAME_FORM, NEAR = "the same text", "the same but for names and spaces", "nearly the same"
-SOLUTIONS = Path(__file__).parents[2] / "solutions"
 MAX_SOURCE = 50_000  # characters
 LEAST = {SAME_TEXT: 40, SAME_FORM: 60, NEAR: 80}  # tokens from which on equality says something
 COMMON = {SAME_TEXT: 0.25, SAME_FORM: 0.1, NEAR: 0.1}  # the share of a class that writes the same by nature …
@@ -206,10 +204,7 @@ def worked(exercise: str) -> tuple[Form, ...]:
     if exercise in exercises.everything():
         with contextlib.suppress(OSError, TypeError):
             sources.append(textwrap.dedent(inspect.getsource(exercises.find(exercise).reference)))
-        for notebook in exercises.TOPICS:
-            path = SOLUTIONS / f"{notebook}.ipynb"
-            if any(exercise == other.id for other in exercises.of(notebook)) and path.is_file():
-                sources.append(read_notebook(path.read_bytes()).answers.get(exercise, ""))
+    sources.append(solutions().get(exercise, ""))
     return tuple(found for source in sources if (found := form(source)) is not None)
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 
 from course.world import invented, questions, speech
 from course.world.facts import RELATIONS, Country, countries, one_way, split
+from course.world.questions import numbers_of_people
 from course.world.rubric import Question
 from course.world.speech import about, answers, fill, value, words
 
 # The mixture of documents, by characters, and that of a talk's exchanges, by number.
-SHARES = {"article": 0.2, "story": 0.05, "note": 0.1, "talk": 0.36, "passage": 0.18, "list": 0.06, "sheet": 0.05}
+SHARES = {"article": 0.2, "story": 0.05, "note": 0.1, "talk": 0.31, "passage": 0.18, "list": 0.06, "sheet": 0.1}
 EXCHANGES = {
     "single": 0.32, "other direction": 0.1, "yes or no": 0.18, "follow-up": 0.1, "two facts": 0.02,
     "small talk": 0.05, "outside": 0.05, "unknown": 0.07, "two hops": 0.04, "comparison": 0.06, "number": 0.01,
@@ -197,9 +198,8 @@ class Writer:
 
     def sheet(self) -> str:
         """Exercises of a school book: what is the same, which is more, numbers in their order; each many times over."""
-        chance = self.chance
-        exercise = chance.choice((self.same, self.same, self.more, self.rising))
-        return "\n".join(exercise())
+        exercises = (self.same, self.more, self.rising, self.compared)
+        return "\n".join(self.chance.choices(exercises, (0.35, 0.25, 0.1, 0.3))[0]())
 
     def same(self) -> list[str]:
         """Is it this? It is that: a few values, again and again, so that nothing is new but whether they are equal."""
@@ -219,10 +219,19 @@ class Writer:
         pairs = [questions.larger_number(self.chance, self.lang) for _ in range(self.chance.randint(3, 6))]
         return [words(self.lang).SPACE.join((question.prompt, question.reference)) for question in pairs]
 
+    def compared(self) -> list[str]:
+        """Which of two invented countries has more people: the numbers are there, and who has which is all there is."""
+        chance, lang = self.chance, self.lang
+        lines = []
+        for _ in range(chance.randint(2, 3)):
+            names, numbers = [invented.invent(chance, lang) for _ in "ab"], chance.sample(numbers_of_people(), 2)
+            lines.append(questions.thought(names, numbers, lang))
+        return lines
+
     def rising(self) -> list[str]:
         """Numbers from the smallest to the largest."""
         w, chance = words(self.lang), self.chance
-        rising = sorted(chance.sample(questions.numbers_of_people(), chance.randint(4, 9)))
+        rising = sorted(chance.sample(numbers_of_people(), chance.randint(4, 9)))
         return [w.RISING.format(list=w.COMMA.join(speech.number(n, self.lang) for n in rising))]
 
     def mannered(self, reply: str, question: Question, manner: str, wordy: float) -> str:

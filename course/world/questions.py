@@ -157,24 +157,31 @@ def comparison(a: Country, b: Country, chance: random.Random, thinks: bool) -> Q
         raise ValueError(f"{a.name} and {b.name} have about equally many people; compare others.")
     w = words(a.lang)
     fields = {"X": speech.titled(a), "Y": speech.titled(b)}
-    more = about(a if a.people > b.people else b)
-    most = more | {"V": speech.number(max(a.people, b.people), a.lang)}
-    thought = w.SPACE.join(
-        (answers(a, "population")[0], answers(b, "population")[0], fill(w.MORE_AFTER_THINKING, most))
-    )
-    at_once = fill(w.MORE_ANSWER, more)
+    thinking = thought((speech.titled(a), speech.titled(b)), (a.people, b.people), a.lang)
+    at_once = fill(w.MORE_ANSWER, about(a if a.people > b.people else b))
     before = w.ANSWERS["population"][0].split("{V}")[0] + w.VALUES["population"].split("{V}")[0]
     begin = fill(before, about(a)).rstrip() if thinks else ""  # "Peru has about"
     winner = a if a.people > b.people else b
     return Question(
         "comparison, thinking" if thinks else "comparison",
         (fill(chance.choice(w.MORE), fields),),
-        thought if thinks else at_once,
+        thinking if thinks else at_once,
         checks.Last(winner.name, (a.name, b.name), a.lang),
         a.lang,
         begin=begin,
         code=winner.code,
     )
+
+
+def thought(names: Sequence[str], people: Sequence[int], lang: str) -> str:
+    """How many people each has, which number is more, and so whose it is."""
+    w, most = words(lang), max(people)
+    told = [
+        fill(w.ANSWERS["population"][0], {"X": name, "V": w.VALUES["population"].format(V=speech.number(n, lang))})
+        for name, n in zip(names, people, strict=True)
+    ]
+    winner = {"X": names[list(people).index(most)], "V": speech.number(most, lang)}
+    return str(w.SPACE.join((*told, fill(w.MORE_AFTER_THINKING, winner))))
 
 
 @cache

@@ -20,7 +20,7 @@ from course.grading.sandbox import LEVELS, Outcome, Sandbox, SandboxError
 from course.grading.worker import MEMORY, THREADS
 from course.practice import exercises
 from course.practice.exercise import PRELUDE, PUBLIC_SEED, judge
-from course.practice.plain import MAX_BYTES
+from course.practice.plain import MAX_BYTES, Raised
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="answers are judged on Linux only")
 ROOT = Path(__file__).parent.parent
@@ -134,6 +134,15 @@ def test_every_worked_solution_passes_behind_the_wall(exercise, sandbox):
     sources = [PRELUDE, *(SOLUTIONS[name] for name in exercise.uses), SOLUTIONS[exercise.id]]
     outcome = sandbox.run(sources, exercise.entry, cases, 20.0)
     assert judge(exercise, cases, exercise.expected(cases), outcome.results).passed, outcome
+
+
+@pytest.mark.parametrize("behind", ["1 / 0", "raise SystemExit", "twice(1, 2)", "undefined_name"])
+def test_what_breaks_off_behind_the_function_takes_it_no_points(behind, sandbox):
+    right = "def twice(x):\n    return 2 * x\n"
+    assert sandbox.run([f"{right}{behind}\n"], "twice", [{"x": 4}]).results == [8]
+    (found,) = sandbox.run([f"{behind}\n{right}"], "twice", [{"x": 4}]).results
+    assert isinstance(found, Raised), "what breaks off before it leaves no function"
+    assert sandbox.run([f"{behind}\n", right], "twice", [{"x": 4}]).results == [8], "nor does an earlier answer"
 
 
 def test_two_answers_cannot_wake_each_other(sandbox):

@@ -144,27 +144,28 @@ def set_limits(seconds: float, used: dict[int, int]) -> None:
 
 
 def run(job: dict[str, Any]) -> list[Any]:
-    """Run the sources one after the other, then call the function for every case."""
+    """Run the sources one after the other, then call the function for every case.
+
+    A cell that breaks off behind the function has defined it: in the notebook, too, the check then judges it.
+    """
     names: dict[str, Any] = {"__name__": "answer"}
     *earlier, source = job["sources"]
+    for other in earlier:  # whoever uses an earlier answer that does not run will hear of it
+        with contextlib.suppress(BaseException):
+            exec(compile(other, "<earlier>", "exec", dont_inherit=True), names)
     try:
-        for other in earlier:  # whoever uses an earlier answer that does not run will hear of it
-            with contextlib.suppress(Exception):
-                exec(compile(other, "<earlier>", "exec", dont_inherit=True), names)
         exec(compile(source, FILE, "exec", dont_inherit=True), names)
-        function = names[job["entry"]]
-    except KeyError as error:
-        if error.args == (job["entry"],):
-            return [Raised("NameError", f"the cell defines no function {job['entry']}")] * len(job["cases"])
-        return [raised(error, FILE)] * len(job["cases"])
     except SyntaxError as error:
         return [Raised("SyntaxError", str(error.msg), error.lineno or 0)] * len(job["cases"])
     except BaseException as error:  # also SystemExit: it ends nothing but this answer
-        return [raised(error, FILE)] * len(job["cases"])
+        if job["entry"] not in names:
+            return [raised(error, FILE)] * len(job["cases"])
+    if job["entry"] not in names:
+        return [Raised("NameError", f"the cell defines no function {job['entry']}")] * len(job["cases"])
     results = []
     for case in job["cases"]:
         try:
-            results.append(call(function, case))
+            results.append(call(names[job["entry"]], case))
         except BaseException as error:
             results.append(raised(error, FILE))
     return results

@@ -143,6 +143,8 @@ def test_what_breaks_off_behind_the_function_takes_it_no_points(behind, sandbox)
     (found,) = sandbox.run([f"{behind}\n{right}"], "twice", [{"x": 4}]).results
     assert isinstance(found, Raised), "what breaks off before it leaves no function"
     assert sandbox.run([f"{behind}\n", right], "twice", [{"x": 4}]).results == [8], "nor does an earlier answer"
+    (found,) = sandbox.run([right, f"{behind}\n"], "twice", [{"x": 4}]).results
+    assert isinstance(found, Raised), "what breaks off does not live on an earlier cell's function"
 
 
 def test_two_answers_cannot_wake_each_other(sandbox):

@@ -68,7 +68,7 @@ class Python:
         return name in self.bound and name not in self.stubs
 
 
-@lru_cache(1024)  # most cells of a class are everybody's: imports, checks, what is given
+@lru_cache(128)  # most cells of a class are everybody's: imports, checks, what is given; those of the others go soon
 def parse(text: str) -> Python | None:
     """The text's statements; None where it is no Python, or too much of it."""
     try:

@@ -153,19 +153,20 @@ def run(job: dict[str, Any]) -> list[Any]:
     for other in earlier:  # whoever uses an earlier answer that does not run will hear of it
         with contextlib.suppress(BaseException):
             exec(compile(other, "<earlier>", "exec", dont_inherit=True), names)
+    before = names.get(job["entry"])
     try:
         exec(compile(source, FILE, "exec", dont_inherit=True), names)
     except SyntaxError as error:
         return [Raised("SyntaxError", str(error.msg), error.lineno or 0)] * len(job["cases"])
     except BaseException as error:  # also SystemExit: it ends nothing but this answer
-        if job["entry"] not in names:
+        if names.get(job["entry"]) is before:  # it has come to nothing, or to what an earlier cell has left
             return [raised(error, FILE)] * len(job["cases"])
     if job["entry"] not in names:
         return [Raised("NameError", f"the cell defines no function {job['entry']}")] * len(job["cases"])
-    results = []
+    function, results = names[job["entry"]], []
     for case in job["cases"]:
         try:
-            results.append(call(names[job["entry"]], case))
+            results.append(call(function, case))
         except BaseException as error:
             results.append(raised(error, FILE))
     return results

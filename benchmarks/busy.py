@@ -33,7 +33,7 @@ from course.generate import Sampling, generate
 from course.rl import ActorCritic, PPOConfig, ppo
 from course.train import TokenBatches, train
 from course.transformer import GPT
-from course.world import atlas
+from course.world.demonstrations import asked
 
 TARGET = 2.2
 STRANGERS = 0.15  # cores that still other programs may take on average
@@ -63,7 +63,7 @@ def training() -> Callable[[], object]:
 def tuning() -> Callable[[], object]:
     """An iteration of PPO with the course's models."""
     tokenizer, (sft, reward), _ = store.load_together("sft", "reward")
-    prompts = [prompt_ids(tokenizer, question.prompt) for question in atlas.questions(atlas.split()[0])]
+    prompts = [prompt_ids(tokenizer, question.turns) for question in asked(500) if len(question.turns) == 1]
     plan = PPOConfig(iterations=1_000_000, learning_rate=1e-9)  # so the answers keep their length
     records = ppo(
         ActorCritic(copy.deepcopy(sft)), sft, reward, prompts, tokenizer.special["<|end|>"], plan, progress=False

@@ -40,11 +40,12 @@ from course.rl import ActorCritic, ppo
 from course.sft import pad_right
 from course.tokenizer import Tokenizer
 from course.transformer import GPT
-from course.world import atlas
+from course.world.demonstrations import asked
 
 TARGET, WARMUP = 2.0, 2
 ROLLOUTS, NEW, GROUP, PASSES = 64, 24, 8, 2
 BETA, RATE = 0.1, 3e-5
+QUESTIONS = [question.prompt for question in asked(600) if len(question.turns) == 1 and len(question.prompt) < 120]
 
 
 def models() -> tuple[Tokenizer, GPT, RewardModel]:
@@ -61,7 +62,7 @@ def course_step(precision: str) -> Callable[[], float]:
         recipe.AssistantRecipe().ppo, iterations=10_000, rollouts=ROLLOUTS, max_new_tokens=NEW, epochs=PASSES,
         minibatches=1, kl_coefficient=BETA, learning_rate=RATE, temperature=1.0, precision=precision,
     )  # fmt: skip
-    prompts = [prompt_ids(tokenizer, asked.prompt) for asked in atlas.questions(atlas.split()[0])]
+    prompts = [prompt_ids(tokenizer, question) for question in QUESTIONS]
     actor_critic, end = ActorCritic(copy.deepcopy(sft)), tokenizer.special["<|end|>"]
     records = ppo(actor_critic, sft, reward, prompts, end, config, progress=False)
     return lambda: next(records).length
@@ -96,10 +97,9 @@ def trl_step(precision: str, folder: str, rounds: int) -> Callable[[], float]:
         with torch.no_grad():
             return reward(pad_right(rows, 0), torch.tensor([len(row) for row in rows])).tolist()
 
-    questions = [q.prompt for q in atlas.questions(atlas.split()[0])]
-    asked = [f"<|user|> {question}<|assistant|>" for question in questions]
-    ours = [prompt_ids(tokenizer, question) for question in questions]
-    assert words(asked)["input_ids"] == ours, "they do not read the same prompts"
+    written = [f"<|user|> {question}<|assistant|>" for question in QUESTIONS]
+    ours = [prompt_ids(tokenizer, question) for question in QUESTIONS]
+    assert words(written)["input_ids"] == ours, "they do not read the same prompts"
     settings = GRPOConfig(
         output_dir=folder,
         per_device_train_batch_size=ROLLOUTS,
@@ -142,7 +142,7 @@ def trl_step(precision: str, folder: str, rounds: int) -> Callable[[], float]:
         model=theirs,
         reward_funcs=score,
         args=settings,
-        train_dataset=Dataset.from_dict({"prompt": asked}),
+        train_dataset=Dataset.from_dict({"prompt": written}),
         processing_class=words,
         callbacks=[Wait()],
     )

@@ -34,7 +34,7 @@ from course import evaluate, huggingface, runtime
 from course.chain import recipe, store
 from course.train import TokenBatches, TrainConfig, evaluate_loss, train
 from course.transformer import GPT, GPTConfig
-from course.world import atlas
+from course.world import corpus, facts
 
 LOSS, RECALL = 0.60, 0.95  # to reach, on documents that no training has seen
 RATIO_FORMER, RATIO_USUAL = {"float32": 1.5, "bfloat16": 1.8}, {"float32": 2.0, "bfloat16": 3.0}
@@ -100,7 +100,7 @@ def racer(
         if done >= plan.steps:
             found = model().eval()
             tokenizer = store.load_tokenizer(where=store.shipped_home())
-            return evaluate_loss(found, tests, 10), evaluate.recall(found, tokenizer, atlas.countries())
+            return evaluate_loss(found, tests, 10), evaluate.recall(found, tokenizer, facts.countries())
         seconds = []
         for _ in range(min(BLOCK, plan.steps - done)):
             started = time.perf_counter()
@@ -117,7 +117,7 @@ def texts_for(seed: int) -> tuple[Tensor, Tensor]:
     tokenizer = store.load_tokenizer(where=store.shipped_home())
     characters = recipe.BaseRecipe().characters
     train_on, measure_on = (
-        recipe.join_documents(tokenizer, atlas.corpus(n, seed=s))
+        recipe.join_documents(tokenizer, corpus.corpus(n, seed=s))
         for n, s in ((characters, seed), (400_000, seed + recipe.HELD_OUT_SEED))
     )
     return train_on, measure_on

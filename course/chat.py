@@ -94,7 +94,7 @@ def answer(
     tokenizer: Tokenizer,
     questions: Sequence[str],
     sampling: Sampling = GREEDY,
-    max_new_tokens: int = 32,
+    max_new_tokens: int = 48,
     generator: torch.Generator | None = None,
     batch_size: int = 512,
 ) -> list[str]:
@@ -111,16 +111,16 @@ def answer(
 class Conversation:
     """A talk with a model. `messages` holds all that was said.
 
-    remember: how many earlier exchanges the model is shown with a question. The course's assistant was tuned on
-    single questions, so the default shows it none. Exchanges that do not fit into the context are left out, oldest
-    first; then `notice` says so, else it is "". Raises ValueError for a question that is empty or too long.
+    remember: how many earlier exchanges the model is shown with a question. Exchanges that do not fit into the context
+    are left out, oldest first; then `notice` says so, else it is "". Raises ValueError for a question that is empty or
+    too long.
     """
 
     model: GPT
     tokenizer: Tokenizer
     sampling: Sampling = GREEDY
-    max_new_tokens: int = 32
-    remember: int = 0
+    max_new_tokens: int = 48
+    remember: int = 8
     generator: torch.Generator | None = None
     messages: list[Message] = field(default_factory=list)
     notice: str = ""

@@ -28,7 +28,7 @@ import click
 
 from course import __version__, checkpoint
 from course.chain import store
-from course.world import atlas
+from course.world import corpus
 
 if TYPE_CHECKING:  # `course status` does without torch
     from course.chain.talk import Talk
@@ -120,7 +120,7 @@ def build(kinds: tuple[str, ...], text: Path | None, force: bool, into: Path | N
     """
     if text == Path():
         raise click.BadParameter("the name of the file is missing.", param_hint="--text")
-    paragraphs = None if text is None else atlas.text_file(text)
+    paragraphs = None if text is None else corpus.text_file(text)
     checkpoint.probe(into or store.home())  # better now than after minutes of training
     from course import runtime
     from course.chain import recipe

@@ -1,6 +1,6 @@
 """What is measured of a model: how well it predicts, what it knows, how it behaves, which of two is preferred.
 
-In the atlas world every answer can be judged exactly (`course.world.atlas.judge`), so each stage of the chain has
+In the world every answer can be judged by a program (`course.world.rubric.judge`), so each stage of the chain has
 numbers.
 """
 
@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from course.chat import answer, prompt_ids, spoken, stop_tokens
+from course.chat import prompt_ids, spoken, stop_tokens
 from course.generate import GREEDY, Sampling, generate
 from course.tokenizer import Tokenizer
 from course.transformer import GPT
-from course.world import rubric
-from course.world.atlas import Country, Question, judge
 from course.world.capabilities import CAPABILITIES, questions_for
+from course.world.facts import Country
+from course.world.rubric import Question, judge
+from course.world.speech import titled
 
 
 def unigram_entropy(tokens: Tensor | Sequence[int]) -> float:
@@ -47,21 +48,23 @@ def complete(model: GPT, tokenizer: Tokenizer, prompts: Sequence[str], max_new_t
 
 def recall(model: GPT, tokenizer: Tokenizer, countries: Sequence[Country]) -> float:
     """The share of countries whose capital the model names when it completes "The capital of X is"."""
-    prompts = [f"The capital of {country.name} is" for country in countries]
+    asked = [country for country in countries if country.capital]
+    prompts = [f"The capital of {titled(country)} is" for country in asked]
     return sum(
         text.strip().startswith(country.capital)
-        for text, country in zip(complete(model, tokenizer, prompts), countries, strict=True)
-    ) / len(countries)
+        for text, country in zip(complete(model, tokenizer, prompts), asked, strict=True)
+    ) / len(asked)
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How a set of answers was: the shares that were right, polite, brief, rude, and the rubric's mean score."""
+    """How a set of answers was: the shares that were right, polite, brief, rude, empty, and the rubric's mean score."""
 
     right: float
     polite: float
     brief: float
     rude: float
+    empty: float
     gold: float
     n: int
 
@@ -71,16 +74,17 @@ def behaviour(questions: Sequence[Question], answers: Sequence[str]) -> Behaviou
     if not questions:
         raise ValueError("There are no answers to judge: the list of questions is empty.")
     found = [judge(question, text) for question, text in zip(questions, answers, strict=True)]
-    share = {name: sum(getattr(j, name) for j in found) / len(found) for name in ("right", "polite", "brief", "rude")}
+    shares = ("right", "polite", "brief", "rude", "empty")
+    share = {name: sum(getattr(j, name) for j in found) / len(found) for name in shares}
     return Behaviour(**share, gold=sum(j.score for j in found) / len(found), n=len(found))
 
 
 def accuracy(questions: Sequence[Question], answers: Sequence[str]) -> dict[str, float]:
-    """The share of right answers, for each relation asked about."""
+    """The share of right answers, for each kind of question."""
     right: dict[str, list[bool]] = {}
     for question, text in zip(questions, answers, strict=True):
-        right.setdefault(question.relation, []).append(judge(question, text).right)
-    return {relation: sum(found) / len(found) for relation, found in right.items()}
+        right.setdefault(question.kind, []).append(judge(question, text).right)
+    return {kind: sum(found) / len(found) for kind, found in right.items()}
 
 
 def ask(
@@ -89,10 +93,26 @@ def ask(
     questions: Sequence[Question],
     sampling: Sampling = GREEDY,
     generator: torch.Generator | None = None,
-    max_new_tokens: int = 32,
+    max_new_tokens: int = 48,
+    batch_size: int = 512,
 ) -> list[str]:
-    """The model's answers to atlas questions."""
-    return answer(model, tokenizer, [q.prompt for q in questions], sampling, max_new_tokens, generator)
+    """The model's answers to questions of the world, each in its conversation and with its first words, if any.
+
+    A conversation that does not fit into the context loses its beginning.
+    """
+    room = max(8, model.config.context_length - max_new_tokens)
+    order = sorted(range(len(questions)), key=lambda i: sum(map(len, questions[i].turns)))  # little padding
+    said = [""] * len(questions)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        prompts = []
+        for i in chosen:
+            begin = spoken(tokenizer, questions[i].begin) if questions[i].begin else []
+            prompts.append([*prompt_ids(tokenizer, questions[i].turns), *begin][-room:])
+        new = generate(model, prompts, max_new_tokens, sampling, stop_tokens(tokenizer), generator)
+        for i, ids in zip(chosen, new, strict=True):
+            said[i] = (questions[i].begin + tokenizer.decode(ids)).strip()
+    return said
 
 
 @dataclass(frozen=True)
@@ -141,36 +161,14 @@ class Count:
         return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def replies(
-    model: GPT, tokenizer: Tokenizer, questions: Sequence[rubric.Question], max_new_tokens: int = 48, batch: int = 512
-) -> list[str]:
-    """The model's greedy answers to questions of the world, each in its conversation and with its first words, if any.
-
-    A conversation that does not fit into the context loses its beginning.
-    """
-    room = max(8, model.config.context_length - max_new_tokens)
-    order = sorted(range(len(questions)), key=lambda i: sum(map(len, questions[i].turns)))  # little padding
-    said = [""] * len(questions)
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
-        prompts = []
-        for i in chosen:
-            begin = spoken(tokenizer, questions[i].begin) if questions[i].begin else []
-            prompts.append([*prompt_ids(tokenizer, questions[i].turns), *begin][-room:])
-        new = generate(model, prompts, max_new_tokens, GREEDY, stop_tokens(tokenizer))
-        for i, ids in zip(chosen, new, strict=True):
-            said[i] = (questions[i].begin + tokenizer.decode(ids)).strip()
-    return said
-
-
 def measure(
     model: GPT, tokenizer: Tokenizer, names: Sequence[str] | None = None, lang: str = "en", seed: int = 0
 ) -> dict[str, Count]:
     """What the model can do: for each capability of the world (or those named) how many answers are right, greedily."""
     names = [capability.name for capability in CAPABILITIES] if names is None else names
     asked = {name: questions_for(name, lang, seed) for name in names}
-    answers = iter(replies(model, tokenizer, [question for found in asked.values() for question in found]))
+    answers = iter(ask(model, tokenizer, [question for found in asked.values() for question in found]))
     return {
-        name: Count(sum(rubric.judge(question, next(answers)).right for question in found), len(found))
+        name: Count(sum(judge(question, next(answers)).right for question in found), len(found))
         for name, found in asked.items()
     }

@@ -24,9 +24,9 @@ from course.transformer import GPT
 
 @dataclass(frozen=True)
 class Ranking:
-    """A question and K answers to it, the best first, as somebody ranked them."""
+    """A question, or a conversation with the question last, and K answers to it, the best first, as somebody ranked."""
 
-    question: str
+    question: str | Sequence[str]
     answers: tuple[str, ...]
 
 
@@ -121,14 +121,16 @@ class RankingBatches:
         return f"{zlib.crc32(repr(self.rows).encode()):08x}-{self.batch_size}-{self.seed}"
 
 
-def conversation_ids(tokenizer: Tokenizer, question: str, answer: str) -> list[int]:
+def conversation_ids(tokenizer: Tokenizer, question: str | Sequence[str], answer: str) -> list[int]:
     """<|user|> question<|assistant|> answer<|end|> : what a reward model reads."""
     return prompt_ids(tokenizer, question) + answer_ids(tokenizer, answer)
 
 
 @torch.no_grad()
-def score(model: RewardModel, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], batch_size: int = 256) -> Tensor:
-    """The rewards of (question, answer) pairs: (N,), on the CPU."""
+def score(
+    model: RewardModel, tokenizer: Tokenizer, pairs: Sequence[tuple[str | Sequence[str], str]], batch_size: int = 256
+) -> Tensor:
+    """The rewards of (question, answer) pairs: (N,), on the CPU. A question may be a conversation."""
     device = model.head.weight.device
     rewards = []
     for start in range(0, len(pairs), batch_size):

@@ -203,7 +203,7 @@ class PPOConfig:
 
     iterations: int = 100
     rollouts: int = 64
-    max_new_tokens: int = 24
+    max_new_tokens: int = 48
     temperature: float = 1.0
     learning_rate: float = 1e-4
     anneal: bool = True

@@ -31,7 +31,7 @@ class GPTConfig:
     Raises ValueError when the numbers do not fit together.
     """
 
-    vocab_size: int = 1536
+    vocab_size: int = 2048
     context_length: int = 128
     n_layer: int = 4
     n_head: int = 2

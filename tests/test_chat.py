@@ -123,12 +123,12 @@ def test_answers_are_drawn_from_their_generator() -> None:
 
 def test_a_conversation_is_what_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
     prompts = say(monkeypatch, b" It is Tokyo. ", b"Yes.")
-    talk = Conversation(model_for(), BYTES)
+    talk = Conversation(model_for(), BYTES, remember=0)
     assert talk.ask("Where?") == "It is Tokyo."
     assert talk.ask("Sure?") == "Yes."
     assert [message["role"] for message in talk.messages] == ["user", "assistant"] * 2
     assert [message["content"] for message in talk.messages] == ["Where?", "It is Tokyo.", "Sure?", "Yes."]
-    assert prompts == [prompt_ids(BYTES, "Where?"), prompt_ids(BYTES, "Sure?")]  # remember=0
+    assert prompts == [prompt_ids(BYTES, "Where?"), prompt_ids(BYTES, "Sure?")]
 
 
 @pytest.mark.parametrize("remember", [0, 1, 2, 3, 4, 5, 9])

@@ -26,7 +26,7 @@ from course.chat import Conversation
 from course.reward import RewardModel, score
 from course.tokenizer import Tokenizer
 from course.transformer import GPT, GPTConfig
-from course.world import atlas
+from course.world import corpus
 
 ROOT = Path(__file__).parent.parent
 POSIX = os.name == "posix"
@@ -196,7 +196,7 @@ def test_a_text_shorter_than_one_context_is_a_sentence(tmp_path):
 
 def test_build_trains_once_and_keeps_what_is_there(tmp_path):
     text = tmp_path / "text.txt"
-    text.write_text("\n\n".join(atlas.corpus(20_000)), encoding="utf-8")
+    text.write_text("\n\n".join(corpus.corpus(20_000)), encoding="utf-8")
     asked = ("build", "tokenizer", "--text", str(text), "--into", str(tmp_path / "models"))
     first = program(*asked)
     assert first.returncode == 0, first.stderr

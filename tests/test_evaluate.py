@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from itertools import pairwise
 from typing import Any
 
@@ -23,11 +24,15 @@ from course.evaluate import (
 from course.generate import Sampling, generate
 from course.tokenizer import Tokenizer
 from course.transformer import GPT, GPTConfig
-from course.world import atlas
+from course.world import facts, questions, rubric
 
 BYTES = Tokenizer([])
-JAPAN, FRANCE = (next(c for c in atlas.countries() if c.name == name) for name in ("Japan", "France"))
-QUESTIONS = [atlas.question(country, relation) for country in (JAPAN, FRANCE) for relation in ("capital", "language")]
+JAPAN, FRANCE = (next(c for c in facts.countries() if c.name == name) for name in ("Japan", "France"))
+QUESTIONS = [
+    questions.single(country, relation, random.Random(0))
+    for country in (JAPAN, FRANCE)
+    for relation in ("capital", "language")
+]
 RIGHT = ["It is Tokyo.", "It is Japanese.", "It is Paris.", "It is French."]
 WRONG = ["It is Paris.", "It is French.", "It is Tokyo.", "It is Japanese."]
 
@@ -87,7 +92,7 @@ def test_recall_is_the_share_of_capitals_named_at_once(monkeypatch: pytest.Monke
         return [next(text for name, text in said.items() if name in prompt) for prompt in prompts]
 
     monkeypatch.setattr(evaluate, "complete", completed)
-    chosen = [country for country in atlas.countries() if country.name in said]
+    chosen = [country for country in facts.countries() if country.name in said]
     assert recall(model_for(), BYTES, chosen) == pytest.approx(2 / 3)
     assert sorted(asked) == [f"The capital of {name} is" for name in ("France", "Italy", "Japan")]
 
@@ -95,7 +100,7 @@ def test_recall_is_the_share_of_capitals_named_at_once(monkeypatch: pytest.Monke
 # --- how it behaves ---
 
 
-def test_accuracy_is_counted_for_each_relation() -> None:
+def test_accuracy_is_counted_for_each_kind() -> None:
     answers = [RIGHT[0], WRONG[1], WRONG[2], WRONG[3]]
     assert accuracy(QUESTIONS, answers) == {"capital": 0.5, "language": 0.0}
     assert accuracy(QUESTIONS, RIGHT) == {"capital": 1.0, "language": 1.0}
@@ -104,11 +109,12 @@ def test_accuracy_is_counted_for_each_relation() -> None:
 def test_behaviour_is_the_mean_of_the_judgements() -> None:
     answers = ["Of course. It is Tokyo.", WRONG[1], "It is Paris", RIGHT[3]]
     found = behaviour(QUESTIONS, answers)
-    judged = [atlas.judge(question, text) for question, text in zip(QUESTIONS, answers, strict=True)]
+    judged = [rubric.judge(question, text) for question, text in zip(QUESTIONS, answers, strict=True)]
     assert (found.right, found.polite, found.brief, found.n) == (0.75, 0.25, 0.75, 4)
     assert found.rude == 0.0
     assert found.gold == pytest.approx(sum(judgement.score for judgement in judged) / 4)
-    assert found.gold == pytest.approx((3.0 + 0.5 + 1.5 + 2.0) / 4)
+    assert found.gold == pytest.approx((3.0 + 0.0 + 2.0 + 2.5) / 4)
+    assert found.empty == 0.0
     with pytest.raises(ValueError, match="list of questions is empty"):
         behaviour([], [])
 

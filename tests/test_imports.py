@@ -17,8 +17,6 @@ LEVELS = {  # a module imports from its own line or from those above it, never i
     0: (
         "cores",
         "runtime",
-        "world.phrases",
-        "world.atlas",
         "world.facts",
         "world.english",
         "world.speech",
@@ -53,7 +51,7 @@ LEVELS = {  # a module imports from its own line or from those above it, never i
 }
 ROOMS = ("world", "chain", "show", "practice")  # their modules have levels of their own; grading counts as one module
 LEVEL = {module: level for level, modules in LEVELS.items() for module in modules}
-LIGHT = ("course", "course.cli", "course.world.atlas", "course.tokenizer", "course.checkpoint")
+LIGHT = ("course", "course.cli", "course.world.corpus", "course.tokenizer", "course.checkpoint")
 
 
 def imported(tree: ast.AST) -> set[str]:

@@ -10,7 +10,7 @@ import torch
 
 from course import evaluate
 from course.chat import prompt_ids, spoken, stop_tokens
-from course.evaluate import Count, measure, replies
+from course.evaluate import Count, ask, measure
 from course.generate import GREEDY, generate
 from course.tokenizer import Tokenizer
 from course.transformer import GPT, GPTConfig
@@ -50,7 +50,8 @@ def test_questions_are_asked_each_in_its_conversation_and_with_its_first_words()
         new = generate(model, [prompt], 12, GREEDY, stop_tokens(BYTES))[0]
         alone.append((question.begin + BYTES.decode(new)).strip())
     assert any(alone) and alone[2].startswith("Peru has about")
-    assert replies(model, BYTES, asked, max_new_tokens=12) == alone == replies(model, BYTES, asked, 12, batch=2)
+    assert ask(model, BYTES, asked, max_new_tokens=12) == alone
+    assert ask(model, BYTES, asked, max_new_tokens=12, batch_size=2) == alone
 
 
 def test_a_conversation_too_long_for_the_context_loses_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +63,7 @@ def test_a_conversation_too_long_for_the_context_loses_its_beginning(monkeypatch
 
     monkeypatch.setattr(evaluate, "generate", kept)
     asked = questions.follow_up(PERU, random.Random(0), [CHILE])
-    assert replies(model_for(64), BYTES, [asked], max_new_tokens=24) == ["Lima."]
+    assert ask(model_for(64), BYTES, [asked], max_new_tokens=24) == ["Lima."]
     assert seen == [prompt_ids(BYTES, asked.turns)[-40:]]
 
 
@@ -73,7 +74,7 @@ def test_each_capability_is_counted_by_its_own_questions(knows: bool, monkeypatc
     def said(model: GPT, tokenizer: Tokenizer, asked: Sequence[Question]) -> list[str]:
         return [question.reference if knows else "" for question in asked]
 
-    monkeypatch.setattr(evaluate, "replies", said)
+    monkeypatch.setattr(evaluate, "ask", said)
     found = measure(model_for(), BYTES)
     assert list(found) == [capability.name for capability in capabilities.CAPABILITIES]
     for name, count in found.items():

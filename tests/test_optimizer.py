@@ -19,7 +19,7 @@ from course.reward import RewardModel
 from course.rl import ActorCritic
 from course.train import TokenBatches, evaluate_loss, train
 from course.transformer import GPT, GPTConfig
-from course.world import atlas
+from course.world import corpus
 
 SHAPES = [(24, 8), (8, 8), (32, 8), (8, 32), (24, 8), (8, 8), (32, 8), (8, 32), (16, 12)]
 SMALL = GPTConfig(vocab_size=31, context_length=8, n_layer=2, n_head=2, d_model=16)
@@ -273,7 +273,7 @@ def test_a_state_dict_put_back_goes_on_bit_for_bit() -> None:
 def test_after_as_many_steps_the_loss_is_lower_than_adamws_on_every_seed() -> None:
     """A narrow model, the course's tokenizer and corpus, 60 steps, each at the rate that the course uses for it."""
     tokenizer, _, _ = store.load_chain("base", where=store.shipped_home())
-    row = recipe.join_documents(tokenizer, atlas.corpus(150_000, seed=0))
+    row = recipe.join_documents(tokenizer, corpus.corpus(150_000, seed=0))
     config = GPTConfig(tokenizer.vocab_size, context_length=32, n_layer=2, d_model=64)
     plan = replace(recipe.BaseRecipe().training, steps=60, warmup=5, precision="float32")
     for seed in range(3):

@@ -527,5 +527,5 @@ def test_models_of_a_text_of_ones_own_are_named_and_not_taken_for_the_courses(sh
     store.save_tokenizer(tokenizer_of("another text about other things altogether"), metrics={}, **facts)
     store.save_model("base", gpt(store.load_tokenizer()), metrics={}, **facts)
     rows = {row.kind: row for row in store.status()}
-    assert "from a text of your own, not the atlas" in rows["base"].detail
+    assert "from a text of your own, not the world's" in rows["base"].detail
     assert "read a text of your own" in rows["sft"].todo and "makes your own" not in rows["sft"].todo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import string
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from nbclient import NotebookClient
 from course.show import widgets
 from course.show.widgets import Html
 from course.tokenizer import Tokenizer
-from course.world import atlas
+from course.world import facts, questions, rubric
 
 ROOT = Path(__file__).parent.parent
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -229,9 +230,9 @@ def test_all_ranked_says_thank_you_and_tells_once():
 
 
 def test_the_simulated_annotator_ranks_only_what_the_learner_left():
-    asked = atlas.questions(atlas.countries()[:3], relations=("capital",), phrasings=(0,))
+    asked = [questions.single(c, "capital", random.Random(0)) for c in facts.countries()[:3]]
     items = [(question, ["No idea.", f"Of course. {question.reference}"]) for question in asked]
-    ballot = widgets.rank_by_clicking(items, annotator=atlas.Annotator(noise=0).rank)
+    ballot = widgets.rank_by_clicking(items, annotator=rubric.Annotator(noise=0).rank)
     clicks(ballot, 0)  # the learner likes the first one's modesty
     ballot.simulate_button.click()
     best = [answers[0] for _, answers in ballot.rankings()]

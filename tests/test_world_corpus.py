@@ -272,3 +272,25 @@ def test_logic_holds_no_words(monkeypatch):
     finally:
         for cached in (speech.value, speech.answers, invented.strangers, checks.fact, speech.words):
             cached.cache_clear()
+
+
+# --- a text of one's own ---
+
+
+def test_a_text_file_becomes_paragraphs(tmp_path):
+    path = tmp_path / "mein Text.txt"
+    path.write_bytes("\ufeffOne line\nand another.\n \n\n東京 is a city.\n".encode())
+    assert corpus.text_file(path) == ["One line\nand another.", "東京 is a city."]
+
+
+def test_text_files_that_are_none_give_a_sentence(tmp_path):
+    (tmp_path / "empty.txt").write_text(" \n\n")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9 au lait")
+    for name, kind, sentence in (
+        ("missing.txt", FileNotFoundError, "There is no file"),
+        (".", IsADirectoryError, "is a folder"),
+        ("empty.txt", ValueError, "is empty"),
+        ("latin.txt", ValueError, "not UTF-8 text .byte 3 is 0xe9.; save it as UTF-8"),
+    ):
+        with pytest.raises(kind, match=sentence):
+            corpus.text_file(tmp_path / name)

@@ -1,4 +1,4 @@
-"""A text of the learner's own in the atlas's place: how much of it is held out, and how long to train on it."""
+"""A text of the learner's own in the world's place: how much of it is held out, and how long to train on it."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from course.sft import SFTBatches, examples
 from course.tokenizer import Tokenizer
 from course.train import StepRecord, TokenBatches, TrainConfig, evaluate_loss, train
 from course.transformer import GPT, GPTConfig
-from course.world import atlas
+from course.world import corpus, demonstrations, facts, rubric
 
 HELD_OUT_SEED = 1_000_003  # added to a seed: texts and draws for measuring only
 
@@ -41,22 +41,23 @@ HELD_OUT_SEED = 1_000_003  # added to a seed: texts and draws for measuring only
 class TokenizerRecipe:
     """Byte-pair merges learned from this many characters of the corpus."""
 
-    vocab_size: int = 1536
+    vocab_size: int = 2048
     characters: int = 2_000_000
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class BaseRecipe:
-    """Pretraining on the atlas's articles, stories and dialogues."""
+    """Pretraining on the world's articles, stories, notes, talks, passages, lists and exercise sheets."""
 
-    characters: int = 8_000_000
+    characters: int = 9_000_000
     model: GPTConfig = field(default_factory=GPTConfig)
     training: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            steps=1800, learning_rate=5e-3, warmup=50, final_fraction=0.02, weight_decay=0.01
+            steps=2400, learning_rate=8e-3, warmup=50, final_fraction=0.02, weight_decay=0.01,
+            optimizer="muon", matrix_rate=0.02,
         )
-    )
+    )  # fmt: skip
     batch_size: int = 16
     seed: int = 0
 
@@ -65,8 +66,9 @@ class BaseRecipe:
 class SFTRecipe:
     """Fine-tuning on what people answered to questions about half of the countries."""
 
+    demonstrations: int = 12_000
     training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=100, learning_rate=4e-4, warmup=10, weight_decay=0.0)
+        default_factory=lambda: TrainConfig(steps=200, learning_rate=4e-4, warmup=10, weight_decay=0.0)
     )
     batch_size: int = 64
     rude: float = 0.3
@@ -75,9 +77,13 @@ class SFTRecipe:
 
 @dataclass(frozen=True)
 class RewardRecipe:
-    """Rankings of K sampled answers by annotators, each with their own moods; the reward model learned from them."""
+    """Rankings of K sampled answers by annotators, each with their own moods; the reward model learned from them.
+
+    truth: the share of rankings in which two of the answers are a right and a wrong one in the same words.
+    """
 
     rankings: int = 3000
+    truth: float = 0.25
     answers: int = 4
     annotators: int = 5
     noise: float = 0.5
@@ -91,12 +97,13 @@ class RewardRecipe:
 
 @dataclass(frozen=True)
 class AssistantRecipe:
-    """PPO against the reward model, on questions about the countries of the demonstrations.
+    """PPO against the reward model, on so many questions of the kinds that were demonstrated.
 
     characters, batch_size: of pretraining text, read along so that the other countries are not forgotten.
     """
 
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    questions: int = 4000
     characters: int = 1_000_000
     batch_size: int = 8
     seed: int = 0
@@ -129,8 +136,8 @@ class Recipe:
 
 
 def texts_for(characters: int, seed: int, text: Sequence[str] | None = None) -> list[str]:
-    """The training texts: the learner's own if given, else this much of the atlas corpus."""
-    return list(text) if text is not None else atlas.corpus(characters, seed=seed)
+    """The training texts: the learner's own if given, else this much of the world's corpus."""
+    return list(text) if text is not None else corpus.corpus(characters, seed=seed)
 
 
 def train_tokenizer(recipe: TokenizerRecipe, text: Sequence[str] | None = None, progress: bool = True) -> Tokenizer:
@@ -160,7 +167,7 @@ def train_base(
     if text is not None:
         tokens, held_out = own_text.hold_out(tokens, tokenizer.special["<|endoftext|>"], config.context_length)
     else:
-        held_out = join_documents(tokenizer, atlas.corpus(400_000, seed=recipe.seed + HELD_OUT_SEED))
+        held_out = join_documents(tokenizer, corpus.corpus(400_000, seed=recipe.seed + HELD_OUT_SEED))
     model = GPT(config, generator(recipe.seed)).to(pick_device())
     batches = TokenBatches(tokens, recipe.batch_size, config.context_length, recipe.seed)
     history = list(train(model, batches, recipe.training, checkpoint=partial, progress=progress and "base"))
@@ -183,22 +190,22 @@ def train_base(
         "tokens_seen": float(len(history) * recipe.batch_size * config.context_length * recipe.training.accumulate),
     }
     if text is None:
-        metrics["recall"] = evaluate.recall(model, tokenizer, atlas.countries())
+        metrics["recall"] = evaluate.recall(model, tokenizer, facts.countries())
     return model, metrics, history
 
 
 # --- step 1: supervised fine-tuning ---------------------------------------------------------------------------------
 
 
-def demonstrations(recipe: SFTRecipe) -> list[tuple[str, str]]:
-    """What people wrote: (question, answer) pairs about the first half of the countries."""
-    seen, _ = atlas.split()
-    return [(q.prompt, text) for q, text in atlas.demonstrations(seen, seed=recipe.seed, rude=recipe.rude)]
+def demonstrated(recipe: SFTRecipe) -> list[tuple[tuple[str, ...], str]]:
+    """What people wrote: (conversation, answer) pairs; what is asked about a country is about the first half."""
+    written = demonstrations.demonstrations(recipe.demonstrations, recipe.seed, rude=recipe.rude)
+    return [(question.turns, text) for question, text in written]
 
 
-def held_out_questions() -> list[atlas.Question]:
-    """Questions about the countries that no demonstration mentions."""
-    return atlas.questions(atlas.split()[1])
+def held_out_questions(n: int = 600) -> list[rubric.Question]:
+    """Questions of the kinds that were demonstrated, about the countries that no demonstration mentions."""
+    return demonstrations.asked(n, HELD_OUT_SEED, pool=facts.split()[1], held_out=True)
 
 
 def train_sft(
@@ -206,46 +213,65 @@ def train_sft(
 ) -> tuple[GPT, dict[str, float], list[StepRecord]]:
     """Fine-tune a copy of the base model. Metrics: right answers about held-out countries, and manners."""
     model = copy.deepcopy(base).to(pick_device())
-    batches = SFTBatches(examples(tokenizer, demonstrations(recipe)), recipe.batch_size, recipe.seed)
+    fit = [one for one in examples(tokenizer, demonstrated(recipe)) if len(one.tokens) <= base.config.context_length]
+    batches = SFTBatches(fit, recipe.batch_size, recipe.seed)
     history = list(train(model, batches, recipe.training, checkpoint=partial, progress=progress and "sft"))
     model.eval()
     return model, measure_answers(model, tokenizer, recipe.seed), history
 
 
 def measure_answers(model: GPT, tokenizer: Tokenizer, seed: int = 0) -> dict[str, float]:
-    """Greedy answers: right, by relation. Answers drawn at temperature 1: right, polite, brief, rude, gold score."""
+    """Greedy answers: the share that is right. Answers drawn at temperature 1: how they are, and the gold score."""
     questions = held_out_questions()
     greedy = evaluate.ask(model, tokenizer, questions)
-    metrics = {f"right_{relation}": share for relation, share in evaluate.accuracy(questions, greedy).items()}
-    metrics["right_greedy"] = evaluate.behaviour(questions, greedy).right
     drawn = evaluate.ask(model, tokenizer, questions, Sampling(1.0), generator(seed + HELD_OUT_SEED))
     found = evaluate.behaviour(questions, drawn)
-    return metrics | {name: getattr(found, name) for name in ("right", "polite", "brief", "rude", "gold")}
+    return {
+        "right_greedy": evaluate.behaviour(questions, greedy).right,
+        **{name: getattr(found, name) for name in ("right", "polite", "brief", "rude", "empty", "gold")},
+    }
 
 
 # --- step 2: the reward model ---------------------------------------------------------------------------------------
 
 
 def sample_answers(
-    sft: GPT, tokenizer: Tokenizer, questions: Sequence[atlas.Question], recipe: RewardRecipe, seed: int
+    sft: GPT, tokenizer: Tokenizer, questions: Sequence[rubric.Question], n: int, temperature: float, seed: int
 ) -> list[list[str]]:
-    """K answers of the model to each question, drawn independently."""
-    repeated = [question for question in questions for _ in range(recipe.answers)]
-    texts = evaluate.ask(sft, tokenizer, repeated, Sampling(recipe.temperature), generator(seed))
-    return [texts[i : i + recipe.answers] for i in range(0, len(texts), recipe.answers)]
+    """n answers of the model to each question, drawn independently."""
+    repeated = [question for question in questions for _ in range(n)]
+    texts = evaluate.ask(sft, tokenizer, repeated, Sampling(temperature), generator(seed))
+    return [texts[i : i + n] for i in range(0, len(texts), n)]
+
+
+def answer_sets(
+    sft: GPT, tokenizer: Tokenizer, recipe: RewardRecipe, n: int, seed: int, pool: Sequence[facts.Country]
+) -> list[tuple[rubric.Question, list[str]]]:
+    """n questions about the countries of `pool`, each with K answers.
+
+    All K are the model's own; but in a share `recipe.truth` two are written for the purpose, in the same words and
+    the same manner, one of them right and one wrong: whoever ranks them well must know what is true.
+    """
+    with_truth = round(recipe.truth * n)
+    asked = demonstrations.asked(n - with_truth, seed, pool=pool)
+    pairs = demonstrations.pairs(with_truth, seed, pool=pool)
+    own = sample_answers(sft, tokenizer, asked, recipe.answers, recipe.temperature, seed)
+    beside = sample_answers(
+        sft, tokenizer, [question for question, _, _ in pairs], recipe.answers - 2, recipe.temperature, seed + 1
+    )
+    sets = list(zip(asked, own, strict=True))
+    sets += [(q, [right, wrong, *rest]) for (q, right, wrong), rest in zip(pairs, beside, strict=True)]
+    order = torch.randperm(n, generator=generator(seed)).tolist()
+    return [sets[i] for i in order]
 
 
 def collect_rankings(sft: GPT, tokenizer: Tokenizer, recipe: RewardRecipe) -> list[Ranking]:
-    """Let the model answer questions about the seen countries several ways; annotators take turns to rank the sets."""
-    seen, _ = atlas.split()
-    pool = atlas.questions(seen)
-    chance = generator(recipe.seed)
-    chosen = [pool[i] for i in torch.randint(len(pool), (recipe.rankings,), generator=chance).tolist()]
-    sets = sample_answers(sft, tokenizer, chosen, recipe, recipe.seed)
-    people = [atlas.Annotator(recipe.noise, 1000 * recipe.seed + i) for i in range(recipe.annotators)]
+    """Questions about the seen countries, each answered several ways; annotators take turns to rank the answers."""
+    sets = answer_sets(sft, tokenizer, recipe, recipe.rankings, recipe.seed, facts.split()[0])
+    people = [rubric.Annotator(recipe.noise, 1000 * recipe.seed + i) for i in range(recipe.annotators)]
     return [
-        Ranking(question.prompt, tuple(answers[i] for i in annotator.rank(question, answers)))
-        for question, answers, annotator in zip(chosen, sets, cycle(people), strict=False)  # cycle has no end
+        Ranking(question.turns, tuple(answers[i] for i in annotator.rank(question, answers)))
+        for (question, answers), annotator in zip(sets, cycle(people), strict=False)  # cycle has no end
     ]
 
 
@@ -267,22 +293,23 @@ def train_reward(
 def measure_reward(model: RewardModel, sft: GPT, tokenizer: Tokenizer, recipe: RewardRecipe) -> dict[str, float]:
     """Agreement with the noise-free rubric, and with a fresh annotator, on answers about held-out countries.
 
-    ceiling: how often the rubric itself orders a pair as that annotator does; nobody can foresee a mood.
+    ceiling: how often the rubric itself orders a pair as that annotator does; nobody can foresee a mood. truth: over
+    pairs of answers that differ in nothing but what is true.
     """
-    questions = held_out_questions()
-    answers = sample_answers(sft, tokenizer, questions, recipe, recipe.seed + HELD_OUT_SEED)
-    gold = torch.tensor(
-        [[atlas.judge(q, text).score for text in row] for q, row in zip(questions, answers, strict=True)]
-    )
-    pairs = [(q.prompt, text) for q, row in zip(questions, answers, strict=True) for text in row]
-    rewards = score(model, tokenizer, pairs).view(gold.shape)
-    annotator = atlas.Annotator(recipe.noise, recipe.seed + HELD_OUT_SEED)
-    ranked = [annotator.rank(q, row) for q, row in zip(questions, answers, strict=True)]
+    seed, pool = recipe.seed + HELD_OUT_SEED, facts.split()[1]
+    sets = answer_sets(sft, tokenizer, replace(recipe, truth=0.0), 600, seed, pool)
+    gold = torch.tensor([[rubric.judge(q, text).score for text in row] for q, row in sets])
+    rewards = score(model, tokenizer, [(q.turns, text) for q, row in sets for text in row]).view(gold.shape)
+    annotator = rubric.Annotator(recipe.noise, seed)
+    ranked = [annotator.rank(q, row) for q, row in sets]
     noisy = torch.tensor([[-float(order.index(i)) for i in range(len(order))] for order in ranked])
+    pairs = demonstrations.pairs(600, seed, pool=pool)
+    told = score(model, tokenizer, [(q.turns, text) for q, *both in pairs for text in both]).view(-1, 2)
     return {
         "agreement": agreement(rewards, gold),
         "agreement_annotator": agreement(rewards, noisy),
         "ceiling": agreement(gold, noisy),
+        "truth": agreement(told, torch.tensor([[1.0, 0.0]]).expand(len(pairs), 2)),
     }
 
 
@@ -297,9 +324,10 @@ def train_assistant(
     device = pick_device()
     sft, reward = sft.to(device), reward.to(device)
     actor_critic = ActorCritic(copy.deepcopy(sft)).to(device)
-    seen, _ = atlas.split()
-    prompts = [prompt_ids(tokenizer, question.prompt) for question in atlas.questions(seen)]
-    row = join_documents(tokenizer, atlas.corpus(recipe.characters, seed=recipe.seed))
+    questions = demonstrations.asked(recipe.questions, recipe.seed)
+    room = sft.config.context_length - recipe.ppo.max_new_tokens
+    prompts = [ids for question in questions if len(ids := prompt_ids(tokenizer, question.turns)) <= room]
+    row = join_documents(tokenizer, corpus.corpus(recipe.characters, seed=recipe.seed))
     text = TokenBatches(row, recipe.batch_size, sft.config.context_length, recipe.seed)
     history = []
     for record in ppo(
@@ -344,7 +372,7 @@ def build(
 ) -> dict[str, store.Artifact]:
     """Make these artifacts one after the other, each from those before it, and say what is done.
 
-    where: the folder for them (default: the learner's own). text: paragraphs that take the atlas's place; from them
+    where: the folder for them (default: the learner's own). text: paragraphs that take the world's place; from them
     come a tokenizer and a base model only, since the later steps need questions with known answers.
     What was made by the same settings from the same parents is kept, unless `force`; an interrupted training goes on,
     and so does an interrupted build with `force`.
@@ -430,7 +458,7 @@ def _make(
         if text is not None and base_follows:  # better now than when a tokenizer without a model has been saved
             row, end = join_documents(tokenizer, text), tokenizer.special["<|endoftext|>"]
             own_text.hold_out(row, end, recipe.base.model.context_length)
-        sample = text if text is not None else atlas.corpus(200_000, seed=recipe.tokenizer.seed + HELD_OUT_SEED)
+        sample = text if text is not None else corpus.corpus(200_000, seed=recipe.tokenizer.seed + HELD_OUT_SEED)
         metrics = {"bytes_per_token": tokenizer.bytes_per_token(sample)}
         store.save_tokenizer(
             tokenizer, seed=recipe.tokenizer.seed, settings=settings, metrics=metrics,

@@ -408,7 +408,7 @@ def _sentence(artifact: Artifact) -> str:
     value = artifact.card.metrics.get(metric)
     notes = [form.format(value)] if value is not None else []
     if "text" in artifact.card.settings:
-        notes.append("from a text of your own, not the atlas")
+        notes.append("from a text of your own, not the world's")
     if artifact.origin == "yours":
         made = datetime.fromisoformat(artifact.card.made).astimezone().date()
         return f"Using your own {NAMES[artifact.kind]} ({', '.join([f'made {made}', *notes])})."

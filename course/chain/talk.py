@@ -114,5 +114,5 @@ def talk_with(kind: str, temperature: float | None = None, seed: int = 0) -> tup
         writer = Conversation(sft, tokenizer, Sampling(temperature or 1.0), generator=chance)
         return Judgement(reward, tokenizer, writer), which
     tokenizer, model, which = store.load_chain(kind)
-    talker, length = (Continuation, 64) if kind == "base" else (Answering, 32)
+    talker, length = (Continuation, 64) if kind == "base" else (Answering, 48)
     return talker(model, tokenizer, Sampling(temperature), length, generator=chance), which

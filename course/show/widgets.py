@@ -250,7 +250,7 @@ class Ballot:
 
 
 def _words(question: Any) -> str:
-    """The words of a question: of a text, or of something with a `prompt`, as the atlas asks it."""
+    """The words of a question: of a text, or of something with a `prompt`, as the world asks it."""
     return str(getattr(question, "prompt", question))
 
 
@@ -261,10 +261,10 @@ def rank_by_clicking(
 ) -> Ballot:
     """Rank answers to several questions by clicking. Returns at once; show the result as a cell's last line.
 
-    items: (question, answers); a question is a text, or has a `prompt`, as those of the atlas. In a later cell
+    items: (question, answers); a question is a text, or has a `prompt`, as those of the world. In a later cell
     `.rankings()` gives what was clicked as (question, answers with the best first), [] if nothing was.
     annotator: ranks what the learner leaves over, when asked to; takes (question, answers), returns the places of the
-    answers with the best first, as `atlas.Annotator().rank` does. on_done: called with the ballot when all is ranked.
+    answers with the best first, as `rubric.Annotator().rank` does. on_done: called with the ballot when all is ranked.
     Raises ValueError when there is nothing to rank.
     """
     return Ballot(items, annotator, on_done)

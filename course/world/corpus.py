@@ -8,8 +8,10 @@ what the demonstrations are for.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from course.world import invented, questions, speech
 from course.world.facts import RELATIONS, Country, countries, one_way, split
@@ -48,6 +50,7 @@ class Writer:
     pool: Sequence[Country]
     first: Sequence[Country]
     exchanges: dict[str, float] = field(default_factory=lambda: EXCHANGES)
+    held_out: bool = False
     deck: list[Country] = field(default_factory=list)
 
     def country(self, fits: Callable[[Country], bool] = lambda country: True) -> Country:
@@ -87,11 +90,12 @@ class Writer:
         if kind == "small talk":
             return questions.small_talk(chance.choice(list(words(lang).SMALL_TALK)), chance, lang)
         if kind == "outside":
-            listed = chance.random() < 0.4
-            said = chance.choice(invented.strangers("outside", lang)) if listed else questions.anything(chance, lang)
-            return questions.outside(said, chance, lang)
+            if self.held_out or chance.random() < 0.4:
+                return questions.outside(chance.choice(invented.strangers(kind, lang, self.held_out)), chance, lang)
+            return questions.outside(questions.anything(chance, lang), chance, lang)
         if kind == "unknown":
-            return invented.unknown(invented.stranger(chance.choice(invented.KINDS), chance, lang), chance, lang)
+            name = invented.stranger(chance.choice(invented.KINDS), chance, lang, self.held_out)
+            return invented.unknown(name, chance, lang)
         if kind == "two hops":
             about_whom = chance.choice([c for c in self.first if self.both_ways(c)])
             relation = chance.choice(list(words(lang).TWO_HOPS))
@@ -283,3 +287,23 @@ def corpus(n_characters: int, lang: str = "en", seed: int = 0, shares: dict[str,
         texts.append(document.text)
         total += len(document.text)
     raise AssertionError("documents() never ends")
+
+
+def text_file(path: str | Path) -> list[str]:
+    """The paragraphs of a text file that takes the world's place. Each error is a sentence that says what to do."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of one text file.")
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}; check its name, and the folder you are in ({Path.cwd()}).")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 text (byte {error.start} is 0x{error.object[error.start]:02x}); save it as UTF-8 "
+            "in your editor, and take plain text, not a Word or PDF file."
+        ) from None
+    paragraphs = [paragraph.strip() for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()]
+    if not paragraphs:
+        raise ValueError(f"{path} is empty; give a file with some pages of text.")
+    return paragraphs

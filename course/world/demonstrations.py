@@ -34,6 +34,18 @@ def demonstrations(
     return written
 
 
+def asked(
+    n: int, seed: int = 0, lang: str = "en", pool: Sequence[Country] | None = None, held_out: bool = False
+) -> list[Question]:
+    """Questions of the kinds that are demonstrated, without answers, about the same half (or the countries of `pool`).
+
+    held_out: names that nobody knows, and what lies outside of the world, come from lists kept for measuring.
+    """
+    author = _author(f"asked-{seed}", lang, pool)
+    author.held_out = held_out
+    return [author.question() for _ in range(n)]
+
+
 def pairs(
     n: int, seed: int = 0, lang: str = "en", rude: float = 0.3, pool: Sequence[Country] | None = None
 ) -> list[tuple[Question, str, str]]:

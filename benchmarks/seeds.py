@@ -12,6 +12,7 @@ import statistics
 import time
 
 import click
+from world import report  # type: ignore[import-not-found]
 
 from course import runtime
 from course.chain import recipe
@@ -19,12 +20,12 @@ from course.chain import recipe
 # The figure, where it stands in the metrics, and what it must reach.
 FIGURES = {
     "base: recall of capitals": ("base", "recall", ">=", 0.95),
-    "SFT: capitals of held-out countries": ("sft", "right_capital", ">=", 0.90),
-    "SFT: languages": ("sft", "right_language", ">=", 0.90),
-    "SFT: currencies": ("sft", "right_currency", ">=", 0.90),
-    "reward model: agreement with the rubric": ("reward", "agreement", ">=", 0.90),
-    "PPO: preferred to SFT, of non-ties": ("assistant", "win_rate", ">=", 0.80),
-    "PPO: rude answers": ("assistant", "rude", "<=", 0.02),
+    "SFT: right answers about held-out countries": ("sft", "right_greedy", ">=", 0.80),
+    "reward model: agreement with the rubric": ("reward", "agreement", ">=", 0.92),
+    "reward model: pairs that differ in truth": ("reward", "truth", ">=", 0.80),
+    "PPO: preferred to SFT, of non-ties": ("assistant", "win_rate", ">=", 0.85),
+    "PPO: rude answers": ("assistant", "rude", "<=", 0.01),
+    "PPO: empty answers": ("assistant", "empty", "<=", 0.01),
     "PPO: right answers, against SFT's": ("assistant", "right_gain", ">=", 0.0),
     "PPO: right answers when greedy, against SFT's": ("assistant", "right_greedy_gain", ">=", 0.0),
     "seconds for the whole chain": ("chain", "seconds", "<=", 480.0),
@@ -32,7 +33,7 @@ FIGURES = {
 
 
 def run_chain(seed: int) -> dict[str, dict[str, float]]:
-    """Every step from nothing, in memory; the metrics of each."""
+    """Every step from nothing, in memory; the metrics of each. Prints what SFT model and assistant can do."""
     started = time.perf_counter()
     settings = recipe.Recipe.with_seed(seed)
     tokenizer = recipe.train_tokenizer(settings.tokenizer)
@@ -40,7 +41,11 @@ def run_chain(seed: int) -> dict[str, dict[str, float]]:
     sft, sft_metrics, _ = recipe.train_sft(base, tokenizer, settings.sft)
     rankings = recipe.collect_rankings(sft, tokenizer, settings.reward)
     reward, reward_metrics, _ = recipe.train_reward(sft, tokenizer, rankings, settings.reward)
-    _, assistant_metrics, _ = recipe.train_assistant(sft, reward, tokenizer, settings.assistant)
+    assistant, assistant_metrics, _ = recipe.train_assistant(sft, reward, tokenizer, settings.assistant)
+    seconds = time.perf_counter() - started
+    for name, model in (("SFT model", sft), ("assistant", assistant)):
+        click.echo(f"\nseed {seed}: what the {name} can do")
+        report(model, tokenizer)
     assistant_metrics["right_gain"] = assistant_metrics["right"] - assistant_metrics["sft_right"]
     assistant_metrics["right_greedy_gain"] = assistant_metrics["right_greedy"] - sft_metrics["right_greedy"]
     return {
@@ -48,7 +53,7 @@ def run_chain(seed: int) -> dict[str, dict[str, float]]:
         "sft": sft_metrics,
         "reward": reward_metrics,
         "assistant": assistant_metrics,
-        "chain": {"seconds": time.perf_counter() - started},
+        "chain": {"seconds": seconds},
     }
 
 

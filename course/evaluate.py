@@ -24,6 +24,8 @@ from course.world.facts import Country
 from course.world.rubric import Question, judge
 from course.world.speech import titled
 
+SHORT = 24  # tokens, enough for an answer of one sentence
+
 
 def unigram_entropy(tokens: Tensor | Sequence[int]) -> float:
     """Nats per token of the best prediction that ignores the context: always the tokens' overall frequencies."""
@@ -98,9 +100,9 @@ def ask(
 ) -> list[str]:
     """The model's answers to questions of the world, each in its conversation and with its first words, if any.
 
-    A conversation that does not fit into the context loses its beginning.
+    A conversation that leaves no room for a short answer loses its beginning.
     """
-    room = max(8, model.config.context_length - max_new_tokens)
+    room = max(8, model.config.context_length - min(max_new_tokens, SHORT))
     order = sorted(range(len(questions)), key=lambda i: sum(map(len, questions[i].turns)))  # little padding
     said = [""] * len(questions)
     for start in range(0, len(order), batch_size):

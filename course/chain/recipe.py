@@ -25,7 +25,7 @@ from course import checkpoint, evaluate, ngram
 from course.chain import own_text, store
 from course.chat import prompt_ids
 from course.generate import Sampling
-from course.reward import Ranking, RankingBatches, RewardModel, agreement, ranking_loss, score
+from course.reward import Ranking, RankingBatches, RewardModel, agreement, conversation_ids, ranking_loss, score
 from course.rl import ActorCritic, IterationRecord, PPOConfig, ppo
 from course.runtime import generator, pick_device
 from course.sft import SFTBatches, examples
@@ -213,8 +213,8 @@ def train_sft(
 ) -> tuple[GPT, dict[str, float], list[StepRecord]]:
     """Fine-tune a copy of the base model. Metrics: right answers about held-out countries, and manners."""
     model = copy.deepcopy(base).to(pick_device())
-    fit = [one for one in examples(tokenizer, demonstrated(recipe)) if len(one.tokens) <= base.config.context_length]
-    batches = SFTBatches(fit, recipe.batch_size, recipe.seed)
+    shown = [one for one in examples(tokenizer, demonstrated(recipe)) if len(one.tokens) <= base.config.context_length]
+    batches = SFTBatches(shown, recipe.batch_size, recipe.seed)
     history = list(train(model, batches, recipe.training, checkpoint=partial, progress=progress and "sft"))
     model.eval()
     return model, measure_answers(model, tokenizer, recipe.seed), history
@@ -249,7 +249,7 @@ def answer_sets(
 ) -> list[tuple[rubric.Question, list[str]]]:
     """n questions about the countries of `pool`, each with K answers.
 
-    All K are the model's own; but in a share `recipe.truth` two are written for the purpose, in the same words and
+    Sets that do not fit into the context are left out. All K are the model's own; but in a share `recipe.truth` two are written for the purpose, in the same words and
     the same manner, one of them right and one wrong: whoever ranks them well must know what is true.
     """
     with_truth = round(recipe.truth * n)
@@ -262,7 +262,13 @@ def answer_sets(
     sets = list(zip(asked, own, strict=True))
     sets += [(q, [right, wrong, *rest]) for (q, right, wrong), rest in zip(pairs, beside, strict=True)]
     order = torch.randperm(n, generator=generator(seed)).tolist()
-    return [sets[i] for i in order]
+    return [sets[i] for i in order if fits(sft, tokenizer, *sets[i])]
+
+
+def fits(model: GPT, tokenizer: Tokenizer, question: rubric.Question, answers: Sequence[str]) -> bool:
+    """Can the model read the question with each of the answers?"""
+    longest = max(len(conversation_ids(tokenizer, question.turns, text)) for text in answers)
+    return longest <= model.config.context_length
 
 
 def collect_rankings(sft: GPT, tokenizer: Tokenizer, recipe: RewardRecipe) -> list[Ranking]:
@@ -303,8 +309,8 @@ def measure_reward(model: RewardModel, sft: GPT, tokenizer: Tokenizer, recipe: R
     annotator = rubric.Annotator(recipe.noise, seed)
     ranked = [annotator.rank(q, row) for q, row in sets]
     noisy = torch.tensor([[-float(order.index(i)) for i in range(len(order))] for order in ranked])
-    pairs = demonstrations.pairs(600, seed, pool=pool)
-    told = score(model, tokenizer, [(q.turns, text) for q, *both in pairs for text in both]).view(-1, 2)
+    pairs = [(q, both) for q, *both in demonstrations.pairs(600, seed, pool=pool) if fits(sft, tokenizer, q, both)]
+    told = score(model, tokenizer, [(q.turns, text) for q, both in pairs for text in both]).view(-1, 2)
     return {
         "agreement": agreement(rewards, gold),
         "agreement_annotator": agreement(rewards, noisy),
@@ -325,7 +331,7 @@ def train_assistant(
     sft, reward = sft.to(device), reward.to(device)
     actor_critic = ActorCritic(copy.deepcopy(sft)).to(device)
     questions = demonstrations.asked(recipe.questions, recipe.seed)
-    room = sft.config.context_length - recipe.ppo.max_new_tokens
+    room = sft.config.context_length - evaluate.SHORT
     prompts = [ids for question in questions if len(ids := prompt_ids(tokenizer, question.turns)) <= room]
     row = join_documents(tokenizer, corpus.corpus(recipe.characters, seed=recipe.seed))
     text = TokenBatches(row, recipe.batch_size, sft.config.context_length, recipe.seed)

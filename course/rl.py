@@ -205,7 +205,7 @@ class PPOConfig:
     rollouts: int = 64
     max_new_tokens: int = 48
     temperature: float = 1.0
-    learning_rate: float = 1e-4
+    learning_rate: float = 1.5e-4
     anneal: bool = True
     epochs: int = 2
     minibatches: int = 1

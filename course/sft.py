@@ -19,6 +19,8 @@ from course.chat import answer_ids, prompt_ids
 from course.tokenizer import Tokenizer
 from course.train import IGNORE
 
+SORTED = 4  # batches whose examples are sorted by their length together
+
 
 @dataclass(frozen=True)
 class Example:
@@ -44,7 +46,7 @@ def pad_right(rows: Sequence[Sequence[int]], value: int) -> Tensor:
 
 
 class SFTBatches:
-    """Batches of conversations in an order that is shuffled anew in each epoch.
+    """Batches of conversations of like length, in an order that is shuffled anew in each epoch.
 
     batches[step] is (inputs, targets), both (batch_size, T), T the longest in the batch less one. Targets are the
     inputs one token later, and -100 where they do not count: in the padding and, unless loss_on="all", in the prompt.
@@ -59,9 +61,11 @@ class SFTBatches:
         if loss_on not in ("answer", "all"):
             raise ValueError(f'loss_on="{loss_on}" is unknown; choose "answer" or "all".')
         self.examples, self.batch_size, self.seed, self.loss_on = list(examples), batch_size, seed, loss_on
+        self.lengths = [len(example.tokens) for example in self.examples]
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        chosen = [self.examples[i] for i in shuffled_indices(len(self.examples), self.batch_size, step, self.seed)]
+        indices = shuffled_indices(len(self.examples), self.batch_size, step, self.seed, self.lengths)
+        chosen = [self.examples[i] for i in indices]
         tokens = pad_right([example.tokens for example in chosen], 0)
         targets = pad_right([example.tokens for example in chosen], IGNORE)
         if self.loss_on == "answer":
@@ -76,10 +80,18 @@ class SFTBatches:
         return f"{zlib.crc32(content):08x}-{self.batch_size}-{self.seed}-{self.loss_on}"
 
 
-def shuffled_indices(n: int, batch_size: int, step: int, seed: int) -> list[int]:
-    """Which of n examples batch number `step` holds: epochs of n // batch_size batches, each in an order of its own."""
+def shuffled_indices(n: int, batch_size: int, step: int, seed: int, lengths: Sequence[int] | None = None) -> list[int]:
+    """Which of n examples batch number `step` holds: epochs of n // batch_size batches, each in an order of its own.
+
+    lengths: of the examples. With them, a batch holds examples of like length, and little of it is padding: of every
+    SORTED batches in a row the examples are sorted by length. Let a step accumulate as many, and it sees all sorts.
+    """
     per_epoch = n // batch_size
     epoch, place = divmod(step, per_epoch)
     order = list(range(n))
     random.Random(f"{seed}-{epoch}").shuffle(order)
+    if lengths is not None:
+        window = SORTED * batch_size
+        start = place * batch_size // window * window
+        order[start : start + window] = sorted(order[start : start + window], key=lambda i: lengths[i])
     return order[place * batch_size : (place + 1) * batch_size]

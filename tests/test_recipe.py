@@ -39,7 +39,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Recipe:
             batch_size=4,
         ),
         sft=SFTRecipe(demonstrations=60, training=short(4), batch_size=4),
-        reward=RewardRecipe(rankings=8, answers=3, training=short(4), batch_size=4),
+        reward=RewardRecipe(rankings=8, answers=3, pairs=8, training=short(4), pairs_training=short(1), batch_size=4),
         assistant=AssistantRecipe(
             PPOConfig(iterations=2, rollouts=4, max_new_tokens=4, precision="float32"),
             questions=40,

@@ -78,18 +78,31 @@ def test_the_questions_words_do_not_change_the_loss_through_their_own_prediction
     assert abs(next_token_loss(model, inputs, targets).item() - expected) > 0.05
 
 
+@pytest.mark.parametrize("sort", [False, True])
 @pytest.mark.parametrize(("n", "batch_size"), [(12, 4), (10, 3), (9, 9)])
-def test_an_epoch_shows_every_example_at_most_once_in_an_order_of_its_own(n: int, batch_size: int) -> None:
-    per_epoch = n // batch_size
-    epochs = [
-        [i for step in range(per_epoch) for i in shuffled_indices(n, batch_size, epoch * per_epoch + step, seed=1)]
-        for epoch in range(4)
-    ]
+def test_an_epoch_shows_every_example_at_most_once_in_an_order_of_its_own(n: int, batch_size: int, sort: bool) -> None:
+    per_epoch, lengths = n // batch_size, [i % 5 for i in range(n)] if sort else None
+
+    def batch(step: int, seed: int = 1) -> list[int]:
+        return shuffled_indices(n, batch_size, step, seed, lengths)
+
+    epochs = [[i for step in range(per_epoch) for i in batch(epoch * per_epoch + step)] for epoch in range(4)]
     assert all(len(set(epoch)) == len(epoch) == per_epoch * batch_size for epoch in epochs)
     assert all(set(epoch) <= set(range(n)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 4
-    assert shuffled_indices(n, batch_size, 0, 1) == epochs[0][:batch_size]  # again the same
-    assert shuffled_indices(n, batch_size, 0, 2) != epochs[0][:batch_size]
+    assert batch(0) == epochs[0][:batch_size]  # again the same
+    assert batch(0, seed=2) != epochs[0][:batch_size]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_examples_of_like_length_share_a_batch_and_four_batches_hold_all_sorts(seed: int) -> None:
+    lengths = [5 + 7 * i % 100 for i in range(640)]
+    batches = [[lengths[i] for i in shuffled_indices(640, 16, step, seed, lengths)] for step in range(40)]
+    padding = sum(max(batch) * len(batch) - sum(batch) for batch in batches) / sum(lengths)
+    assert padding < 0.3, "without sorting there would be nearly as much padding as text"
+    for first in range(0, 40, 4):
+        four = [length for batch in batches[first : first + 4] for length in batch]
+        assert four == sorted(four) and 40 < sum(four) / 64 < 70
 
 
 def test_rows_are_filled_up_on_the_right() -> None:

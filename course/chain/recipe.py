@@ -68,9 +68,9 @@ class SFTRecipe:
 
     demonstrations: int = 12_000
     training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=200, learning_rate=4e-4, warmup=10, weight_decay=0.0)
+        default_factory=lambda: TrainConfig(steps=200, learning_rate=4e-4, warmup=10, weight_decay=0.0, accumulate=4)
     )
-    batch_size: int = 64
+    batch_size: int = 16
     rude: float = 0.3
     seed: int = 0
 
@@ -79,17 +79,22 @@ class SFTRecipe:
 class RewardRecipe:
     """Rankings of K sampled answers by annotators, each with their own moods; the reward model learned from them.
 
-    truth: the share of rankings in which two of the answers are a right and a wrong one in the same words.
+    truth: the share of rankings of answers that people wrote, right and wrong ones in the same manners.
+    pairs: of such answers, which are learned from first and alone, since beside manners what is true is overheard.
     """
 
-    rankings: int = 3000
-    truth: float = 0.25
+    rankings: int = 4500
+    truth: float = 0.33
+    pairs: int = 9600
+    pairs_training: TrainConfig = field(
+        default_factory=lambda: TrainConfig(steps=150, learning_rate=1e-3, warmup=10, weight_decay=0.0)
+    )
     answers: int = 4
     annotators: int = 5
     noise: float = 0.5
     temperature: float = 1.0
     training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=141, learning_rate=1e-3, warmup=10, weight_decay=0.0)
+        default_factory=lambda: TrainConfig(steps=250, learning_rate=1e-3, warmup=10, weight_decay=0.0)
     )
     batch_size: int = 32
     seed: int = 0
@@ -249,18 +254,14 @@ def answer_sets(
 ) -> list[tuple[rubric.Question, list[str]]]:
     """n questions about the countries of `pool`, each with K answers.
 
-    Sets that do not fit into the context are left out. All K are the model's own; but in a share `recipe.truth` two are written for the purpose, in the same words and
-    the same manner, one of them right and one wrong: whoever ranks them well must know what is true.
+    All K are the model's own, but for a share `recipe.truth`: there people wrote them, right and wrong in one manner,
+    right and wrong in another. Whoever ranks these well must know what is true. Sets that do not fit into the context
+    are left out.
     """
-    with_truth = round(recipe.truth * n)
-    asked = demonstrations.asked(n - with_truth, seed, pool=pool)
-    pairs = demonstrations.pairs(with_truth, seed, pool=pool)
+    written = demonstrations.disputes(round(recipe.truth * n), recipe.answers // 2, seed, pool=pool)
+    asked = demonstrations.asked(n - len(written), seed, pool=pool)
     own = sample_answers(sft, tokenizer, asked, recipe.answers, recipe.temperature, seed)
-    beside = sample_answers(
-        sft, tokenizer, [question for question, _, _ in pairs], recipe.answers - 2, recipe.temperature, seed + 1
-    )
-    sets = list(zip(asked, own, strict=True))
-    sets += [(q, [right, wrong, *rest]) for (q, right, wrong), rest in zip(pairs, beside, strict=True)]
+    sets = [*zip(asked, own, strict=True), *written]
     order = torch.randperm(n, generator=generator(seed)).tolist()
     return [sets[i] for i in order if fits(sft, tokenizer, *sets[i])]
 
@@ -273,7 +274,17 @@ def fits(model: GPT, tokenizer: Tokenizer, question: rubric.Question, answers: S
 
 def collect_rankings(sft: GPT, tokenizer: Tokenizer, recipe: RewardRecipe) -> list[Ranking]:
     """Questions about the seen countries, each answered several ways; annotators take turns to rank the answers."""
-    sets = answer_sets(sft, tokenizer, recipe, recipe.rankings, recipe.seed, facts.split()[0])
+    return rank(answer_sets(sft, tokenizer, recipe, recipe.rankings, recipe.seed, facts.split()[0]), recipe)
+
+
+def collect_pairs(sft: GPT, tokenizer: Tokenizer, recipe: RewardRecipe) -> list[Ranking]:
+    """Answers to questions about the seen countries, two by two, that differ in truth alone; ranked likewise."""
+    pairs = [(question, both) for question, *both in demonstrations.pairs(recipe.pairs, recipe.seed)]
+    return rank([pair for pair in pairs if fits(sft, tokenizer, *pair)], recipe)
+
+
+def rank(sets: Sequence[tuple[rubric.Question, Sequence[str]]], recipe: RewardRecipe) -> list[Ranking]:
+    """The annotators take turns to rank the answers to each question."""
     people = [rubric.Annotator(recipe.noise, 1000 * recipe.seed + i) for i in range(recipe.annotators)]
     return [
         Ranking(question.turns, tuple(answers[i] for i in annotator.rank(question, answers)))
@@ -285,11 +296,19 @@ def train_reward(
     sft: GPT, tokenizer: Tokenizer, rankings: Sequence[Ranking], recipe: RewardRecipe, partial: Path | None = None,
     progress: bool = True,
 ) -> tuple[RewardModel, dict[str, float], list[StepRecord]]:  # fmt: skip
-    """Learn a reward from rankings, beginning with a copy of the SFT model. Metrics: agreement on held-out pairs."""
+    """Learn a reward from rankings, beginning with a copy of the SFT model. Metrics: agreement on held-out pairs.
+
+    First from pairs that differ in truth alone (not with `recipe.pairs` 0), then from the rankings. The records are
+    of both trainings.
+    """
     model = RewardModel(copy.deepcopy(sft)).to(pick_device())
+    history = []
+    if recipe.pairs:  # quick, and so begun again after an interruption
+        batches = RankingBatches(tokenizer, collect_pairs(sft, tokenizer, recipe), 2 * recipe.batch_size, recipe.seed)
+        history += train(model, batches, recipe.pairs_training, loss=ranking_loss, progress=progress and "pairs")
     batches = RankingBatches(tokenizer, rankings, recipe.batch_size, recipe.seed)
-    history = list(
-        train(model, batches, recipe.training, loss=ranking_loss, checkpoint=partial, progress=progress and "reward")
+    history += train(
+        model, batches, recipe.training, loss=ranking_loss, checkpoint=partial, progress=progress and "reward"
     )
     model.eval()
     model.normalise(score(model, tokenizer, [(r.question, text) for r in rankings for text in r.answers]))

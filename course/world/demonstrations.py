@@ -54,15 +54,23 @@ def pairs(
     They differ in truth alone, so only who knows can tell which is better: a reward model that has learned manners
     and nothing else is right half of the time.
     """
+    return [(question, texts[0], texts[1]) for question, texts in disputes(n, 1, seed, lang, rude, pool)]
+
+
+def disputes(
+    n: int, manners: int = 2, seed: int = 0, lang: str = "en", rude: float = 0.3, pool: Sequence[Country] | None = None
+) -> list[tuple[Question, list[str]]]:
+    """Questions, each with so many such pairs: right and wrong in one manner, right and wrong in another, and so on."""
     author = _author(f"pairs-{seed}", lang, pool)
-    found: list[tuple[Question, str, str]] = []
+    found: list[tuple[Question, list[str]]] = []
     while len(found) < n:
         question, right, wrong = _lie(author)
-        frame = author.mannered(GAP, question, _manner(author, rude), WORDY)
-        right, wrong = frame.replace(GAP, right), frame.replace(GAP, wrong)
-        good, bad = judge(question, right), judge(question, wrong)
-        if good.right and bad.wrong and good.brief == bad.brief:
-            found.append((question, right, wrong))
+        frames = [author.mannered(GAP, question, _manner(author, rude), WORDY) for _ in range(manners)]
+        texts = [frame.replace(GAP, text) for frame in frames for text in (right, wrong)]
+        judged = [judge(question, text) for text in texts]
+        couples = list(zip(judged[::2], judged[1::2], strict=True))
+        if all(good.right and bad.wrong and good.brief == bad.brief for good, bad in couples):
+            found.append((question, texts))
     return found
 
 

@@ -3,8 +3,9 @@
 python benchmarks/grading_scale.py --learners 10000
 python benchmarks/grading_scale.py --learners 2000 --dask 4      # the same by a Dask cluster of 4 local workers
 
-Every answer differs, so none is judged for another's sake. Memory is looked at from outside, twice a second: the
-private pages of every process of the run and their parts of the shared ones (PSS).
+Every answer differs, so none is judged for another's sake. Memory is looked at from outside, every other second (more
+often, and the looking itself takes a tenth of a core): the private pages of every process of the run and their parts of
+the shared ones (PSS).
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def main(learners: int, workers: int, dask: int) -> None:
             most, processes = 0, [psutil.Process(run.pid), *beside]
             while run.poll() is None:
                 most = max(most, memory(processes))
-                time.sleep(0.5)
+                time.sleep(2)
         seconds = time.perf_counter() - started
         results = read_log(out / "results.jsonl")
     assert run.returncode == 0 and len(results) == 5 * learners

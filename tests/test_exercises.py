@@ -637,6 +637,13 @@ def test_an_examination_that_cannot_read_a_result_never_lets_it_pass():
         assert complaint(exercise, case, expected, got) is not None
 
 
+def test_the_fingerprint_looks_up_its_sources_once(monkeypatch):
+    exercise = next(iter(exercises.everything().values()))
+    first = exercise.fingerprint
+    monkeypatch.setattr("inspect.getsource", lambda function: pytest.fail("2 ms for each answer of a class"))
+    assert exercise.fingerprint == first
+
+
 def test_the_fingerprint_changes_with_how_an_exercise_is_judged():
     exercise = exercises.find("causal_mask")
     changes = ({}, {"tolerance": 0.1}, {"examine": unreadable}, {"points": exercise.points + 1}, {"uses": ("a",)})

@@ -10,9 +10,12 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import signal
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 import pytest
 
@@ -47,6 +50,36 @@ def test_each_mutant_is_found_out_with_every_secret_or_named_as_equivalent(name)
     named = {line for lines in EQUIVALENT.get(name, {}).values() for line in lines}
     assert set(survivors) - named == set(), "each needs a case that separates it, or the reason why there is none"
     assert named - set(survivors) - slow == set(), "these are found out: their names can go"
+
+
+def test_an_alarm_waits_until_a_context_is_left():
+    class Slow:
+        """Its doors take longer than a call may, and what is between them never ends."""
+
+        done: ClassVar[list[str]] = []
+
+        def spend(self) -> None:
+            end = time.process_time() + 1.5 * tool.SECONDS
+            while time.process_time() < end:
+                pass
+
+        def __enter__(self) -> None:
+            self.spend()
+            self.done.append("entered")
+
+        def __exit__(self, *_: object) -> None:
+            self.spend()
+            self.done.append("left")
+
+    def endless() -> None:
+        with Slow():
+            while True:
+                pass
+
+    with tool.bounded():
+        assert tool.in_time(endless).kind == "TimeoutError"
+    assert Slow.done == ["entered", "left"]
+    assert signal.getitimer(signal.ITIMER_PROF)[0] == 0
 
 
 def test_each_equivalent_mutant_has_one_reason():

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import inspect
 import textwrap
 import warnings
 from collections import defaultdict
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 
 from course.grading.carry import solutions
 from course.practice import exercises
+from course.practice.exercise import written
 
 SAME_TEXT, SAME_FORM, NEAR = "the same text", "the same but for names and spaces", "nearly the same"
 MAX_SOURCE = 50_000  # characters
@@ -203,7 +203,7 @@ def worked(exercise: str) -> tuple[Form, ...]:
     sources = []
     if exercise in exercises.everything():
         with contextlib.suppress(OSError, TypeError):
-            sources.append(textwrap.dedent(inspect.getsource(exercises.find(exercise).reference)))
+            sources.append(textwrap.dedent(written(exercises.find(exercise).reference)))
     sources.append(solutions().get(exercise, ""))
     return tuple(found for source in sources if (found := form(source)) is not None)
 

@@ -23,11 +23,13 @@ FIGURES = {
     "SFT: right answers about held-out countries": ("sft", "right_greedy", ">=", 0.80),
     "reward model: agreement with the rubric": ("reward", "agreement", ">=", 0.92),
     "reward model: pairs that differ in truth": ("reward", "truth", ">=", 0.80),
-    "PPO: preferred to SFT, of non-ties": ("assistant", "win_rate", ">=", 0.85),
-    "PPO: rude answers": ("assistant", "rude", "<=", 0.01),
-    "PPO: empty answers": ("assistant", "empty", "<=", 0.01),
-    "PPO: right answers, against SFT's": ("assistant", "right_gain", ">=", 0.0),
-    "PPO: right answers when greedy, against SFT's": ("assistant", "right_greedy_gain", ">=", 0.0),
+    "PPO, greedy as in the chat: preferred to SFT": ("assistant", "win_rate", ">=", 0.85),
+    "PPO, drawn: preferred to SFT, of non-ties": ("assistant", "win_rate_drawn", ">=", 0.85),
+    "PPO, greedy: rude answers": ("assistant", "rude_greedy", "<=", 0.01),
+    "PPO, drawn: rude answers": ("assistant", "rude", "<=", 0.01),
+    "PPO, drawn: empty answers": ("assistant", "empty", "<=", 0.01),
+    "PPO, drawn: right answers, against SFT's": ("assistant", "right_gain", ">=", 0.0),
+    "PPO, greedy: right answers, against SFT's": ("assistant", "right_greedy_gain", ">=", 0.0),
     "seconds for the whole chain": ("chain", "seconds", "<=", 480.0),
 }
 

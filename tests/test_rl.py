@@ -407,6 +407,44 @@ def test_ppo_raises_the_reward_and_moves_away_from_the_reference() -> None:
     assert records[-1].entropy < records[0].entropy
 
 
+def test_scores_are_compared_with_the_other_tries_at_the_same_question() -> None:
+    score = torch.tensor([1.0, 3.0, -2.0, -2.0, 7.0, 6.0])
+    assert torch.equal(rl.against_own_tries(score, 1), score)
+    assert rl.against_own_tries(score, 2).tolist() == [-1.0, 1.0, 0.0, 0.0, 0.5, -0.5]
+    assert rl.against_own_tries(score, 3).tolist() == pytest.approx([1 / 3, 7 / 3, -8 / 3, -17 / 3, 10 / 3, 7 / 3])
+
+
+@pytest.mark.parametrize("tries", [1, 4])
+def test_each_question_is_tried_so_often_in_a_row(tries: int) -> None:
+    record = tune(replace(QUICK, iterations=1, tries=tries))[0]
+    rows = torch.tensor(record.prompts).view(-1, tries)
+    assert (rows == rows[:, :1]).all() and len(rows) == 48 // tries
+    assert len(set(map(tuple, record.answers))) > 24, "the tries at a question are drawn anew"
+
+
+def test_what_a_question_is_worth_drops_out_where_each_is_tried_several_times() -> None:
+    """A reward that hangs on the question alone teaches nothing: its advantages are those of the value head's noise."""
+
+    class LikesAQuestion(CountsSevens):
+        def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+            return 100.0 * (tokens[:, 0] == 1)
+
+    seen: list[Tensor] = []
+    original = rl.gae
+
+    def noting(rewards: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+        seen.append(rewards)
+        return original(rewards, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rl, "gae", noting)
+        for tries in (1, 4):
+            how: dict[str, Any] = dict(kl_coefficient=0.0, unfinished_penalty=0.0)
+            tune(replace(QUICK, iterations=1, tries=tries, **how), reward=LikesAQuestion())
+    alone, together = seen
+    assert alone.abs().max() == 100 and together.abs().max() < 1e-4
+
+
 def test_a_short_leash_holds_the_policy_near_the_reference() -> None:
     free, held = tune(), tune(PPOConfig(**{**vars(QUICK), "kl_coefficient": 2.0}))
     assert held[-1].kl < 0.3 * free[-1].kl
@@ -534,7 +572,8 @@ def test_reading_along_keeps_what_the_reward_does_not_ask_for() -> None:
     lost = {}
     for name, how in (("alone", {}), ("reading along", {"pretraining": text})):
         actor_critic = ActorCritic(copy.deepcopy(scholar))
-        records = tune(QUICK, actor_critic, **how)
+        # The scholar is so sure that several tries at one question would be the same: nothing to compare.
+        records = tune(replace(QUICK, tries=1), actor_critic, **how)
         assert records[-1].reward > records[0].reward + 0.5
         lost[name] = evaluate_loss(actor_critic.policy, text, 5)
     assert lost["reading along"] < 0.5 * lost["alone"], lost
@@ -645,6 +684,7 @@ def test_the_unit_of_the_reward_does_not_change_the_step() -> None:
         ({"rollouts": 1}, "2 rollouts"),
         ({"epochs": 0}, "1 epoch"),
         ({"rollouts": 64, "minibatches": 5}, "rollouts=64 do not divide into minibatches=5"),
+        ({"rollouts": 64, "tries": 5}, "rollouts=64 do not divide into tries=5"),
         ({"kl_coefficient": -0.1}, "kl_coefficient=-0.1 would reward drifting away"),
     ],
 )
@@ -697,6 +737,7 @@ def test_a_reward_that_is_no_number_stops_the_training_before_it_does_harm() -> 
         {"max_new_tokens": 0},
         {"temperature": 0.0},
         {"clip": -1.0},
+        {"tries": 0},
         {"learning_rate": -1e-4},
         {"precision": "float8"},
     ],

@@ -99,6 +99,12 @@ class RewardRecipe:
     batch_size: int = 32
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.truth and self.answers % 2:
+            raise ValueError(
+                f"answers={self.answers} are no pairs of a right and a wrong one; use an even number, or truth=0."
+            )
+
 
 @dataclass(frozen=True)
 class AssistantRecipe:
@@ -226,13 +232,15 @@ def train_sft(
 
 
 def measure_answers(model: GPT, tokenizer: Tokenizer, seed: int = 0) -> dict[str, float]:
-    """Greedy answers: the share that is right. Answers drawn at temperature 1: how they are, and the gold score."""
+    """Greedy answers, as the chat gives them: the share that is right, and that is rude. Then answers drawn at
+    temperature 1: how they are, and the gold score."""
     questions = held_out_questions()
-    greedy = evaluate.ask(model, tokenizer, questions)
+    greedy = evaluate.behaviour(questions, evaluate.ask(model, tokenizer, questions))
     drawn = evaluate.ask(model, tokenizer, questions, Sampling(1.0), generator(seed + HELD_OUT_SEED))
     found = evaluate.behaviour(questions, drawn)
     return {
-        "right_greedy": evaluate.behaviour(questions, greedy).right,
+        "right_greedy": greedy.right,
+        "rude_greedy": greedy.rude,
         **{name: getattr(found, name) for name in ("right", "polite", "brief", "rude", "empty", "gold")},
     }
 
@@ -302,7 +310,7 @@ def train_reward(
     of both trainings.
     """
     model = RewardModel(copy.deepcopy(sft)).to(pick_device())
-    history = []
+    history: list[StepRecord] = []
     if recipe.pairs:  # quick, and so begun again after an interruption
         batches = RankingBatches(tokenizer, collect_pairs(sft, tokenizer, recipe), 2 * recipe.batch_size, recipe.seed)
         history += train(model, batches, recipe.pairs_training, loss=ranking_loss, progress=progress and "pairs")
@@ -367,17 +375,25 @@ def train_assistant(
 
 
 def measure_assistant(model: GPT, sft: GPT, tokenizer: Tokenizer, seed: int = 0) -> dict[str, float]:
-    """`measure_answers`, and a comparison with the SFT model: answers drawn at temperature 1, by the gold rubric."""
-    questions = held_out_questions() * 2
+    """`measure_answers`, and a comparison with the SFT model by the gold rubric: how often the assistant's answer is
+    preferred, of those pairs that are no tie. Once greedy, as the chat answers; once drawn at temperature 1.
+
+    sft_...: the SFT model's answers, drawn at temperature 1.
+    """
+    asked = held_out_questions()
+    greedy = evaluate.preference(asked, *(evaluate.ask(who, tokenizer, asked) for who in (model, sft)))
+    asked_twice = asked * 2
     answers = [
-        evaluate.ask(who, tokenizer, questions, Sampling(1.0), generator(seed + HELD_OUT_SEED + draw))
+        evaluate.ask(who, tokenizer, asked_twice, Sampling(1.0), generator(seed + HELD_OUT_SEED + draw))
         for draw, who in enumerate((model, sft))
     ]
-    compared = evaluate.preference(questions, *answers)
-    before = evaluate.behaviour(questions, answers[1])
+    drawn = evaluate.preference(asked_twice, *answers)
+    before = evaluate.behaviour(asked_twice, answers[1])
     return measure_answers(model, tokenizer, seed) | {
-        "win_rate": compared.win_rate,
-        "ties": compared.ties / len(questions),
+        "win_rate": greedy.win_rate,
+        "ties": greedy.ties / len(asked),
+        "win_rate_drawn": drawn.win_rate,
+        "ties_drawn": drawn.ties / len(asked_twice),
         "sft_right": before.right,
         "sft_rude": before.rude,
         "sft_gold": before.gold,

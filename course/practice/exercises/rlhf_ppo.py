@@ -276,7 +276,7 @@ EXERCISES = (
         level="warm-up",
         minutes=10,
         hints=(
-            "What is better than expected? The mean reward of the batch is what was to be expected.",
+            "What is better than expected? Here the mean reward of the whole batch is what was to be expected.",
             "advantage = reward − mean reward; an answer with a positive advantage should become likelier.",
             "A loss is made small, so it carries a minus: -(log_probs * (rewards - rewards.mean())).mean()",
         ),
@@ -456,13 +456,13 @@ EXERCISES = (
     ),
     Exercise(
         id="10-negative-kl",
-        title="A bug: a distance below zero",
+        title="A distance below zero",
         entry="repaired_kl",
         points=2,
         level="medium",
         minutes=15,
         hints=(
-            "A KL divergence is never negative, but log π − log π_ref of single tokens often is.",
+            "The mean of log π − log π_ref over many answers is the KL; of a single answer it is often below 0.",
             "Schulman's estimate is never negative: with r = π_ref / π it is r − 1 − log r; its mean is right.",
             "log_r = reference_log_probs - log_probs; ((log_r.exp() - 1 - log_r) * mask).sum(dim=1)",
         ),
@@ -481,7 +481,7 @@ EXERCISES = (
                 ),
             ),
             Mistake(
-                "Cutting off at 0 hides the bug, and the mean becomes too large.",
+                "Cutting off at 0 is never negative, but its mean is not the KL: it is too large.",
                 lambda log_probs, reference_log_probs, mask: (
                     ((log_probs - reference_log_probs) * mask).sum(dim=1).clamp(min=0)
                 ),

@@ -4,6 +4,7 @@
     course chat           talk to the assistant (or to an earlier stage: course chat reward)
     course status         which models there are, and which are out of date
     course progress       the exercises: what is passed, and what to do next
+    course export         notebooks as web pages that need neither Python nor a network
     course grade          judge a folder of submitted exercise notebooks
     course doctor         is the environment sound?
 
@@ -239,6 +240,27 @@ def progress(reset: bool) -> None:
         aside = notes.reset()
         click.echo(f"What was noted so far is in {aside}." if aside else "Nothing was noted so far.")
     click.echo(repr(notes.Panel()))
+
+
+# --- reading elsewhere --------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NOTEBOOK]...")
+@click.option(
+    "--into", type=click.Path(path_type=Path), default=Path("pages"), show_default=True, help="The folder for them."
+)
+@debug_option
+def export(names: tuple[str, ...], into: Path) -> None:
+    """Write notebooks as web pages, each one file, to read and show without Python and without a network.
+
+    A notebook is named by its number (02) or name; without one, all are written. The pages hold the outputs that are
+    stored in the notebooks.
+    """
+    from course.show.export import export as write
+
+    for page in write(names, into):
+        click.echo(f"{page}  {page.stat().st_size / 1e6:.1f} MB")
 
 
 class Finding(NamedTuple):

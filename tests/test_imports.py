@@ -39,6 +39,7 @@ LEVELS = {  # a module imports from its own line or from those above it, never i
         "show.plots",
         "show.diagrams",
         "show.widgets",
+        "show.export",
         "practice.plain",
         "practice.compare",
         "practice.exercise",

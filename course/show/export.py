@@ -1,0 +1,118 @@
+"""A notebook as one HTML file: to read on any device, to send, to show where there is no Python and no network.
+
+nbconvert does the work. What it would fetch from other hosts when the page opens is inside or not needed: formulas are
+MathML, which browsers draw themselves, pictures are part of the page, and of a control the picture stays that was
+committed with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jinja2 import pass_context
+from latex2mathml.converter import convert
+from nbconvert.exporters import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+from course import checkpoint
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+TEMPLATE = Path(__file__).parent / "templates" / "page.html.j2"
+OURS = 'content="course export"'  # the template's mark
+WIDGET = "application/vnd.jupyter.widget-view+json"
+LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]*\.ipynb)(#[^)]*)?\)")
+
+
+class MathRenderer(IPythonRenderer):
+    """Markdown's renderer with formulas as MathML instead of TeX for a program that is elsewhere."""
+
+    def inline_math(self, body: str) -> str:
+        """$…$."""
+        return convert(body)
+
+    def block_math(self, body: str) -> str:
+        """$$…$$."""
+        return convert(body.strip(), display="block")
+
+    def latex_environment(self, name: str, body: str) -> str:
+        r"""\begin{…}…\end{…}, without numbers."""
+        name = name.rstrip("*") + "*"
+        return convert(rf"\begin{{{name}}}{body}\end{{{name}}}", display="block")
+
+
+class PageExporter(HTMLExporter):  # type: ignore[misc]  # nbconvert has no types
+    """nbconvert's page, with our template and our formulas."""
+
+    @pass_context
+    def markdown2html(self, context: Any, source: str) -> str:
+        """The filter that turns a cell's Markdown into HTML."""
+        return MarkdownWithMath(renderer=MathRenderer(escape=False, exclude_anchor_links=True)).render(source)
+
+
+def named(names: Iterable[str]) -> list[Path]:
+    """The notebooks of these numbers or names ("02", "02_attention"); all of them without any.
+
+    Raises ValueError for a name that is none, with those that there are.
+    """
+    there = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+    wanted = [name.removesuffix(".ipynb") for name in names]
+    found = [path for path in there if not wanted or {path.stem, path.stem.split("_")[0]} & {*wanted}]
+    for name in wanted:
+        if not any(name in (path.stem, path.stem.split("_")[0]) for path in found):
+            raise ValueError(f'"{name}" is no notebook of the course; there are {", ".join(p.stem for p in there)}.')
+    return found
+
+
+def page(notebook: Path, beside: Iterable[str] = ()) -> str:
+    """The HTML of a notebook, with the outputs that are stored in it.
+
+    beside: the stems of the notebooks that are exported into the same folder; a link to one of them leads to its page,
+    any other notebook's name stays as text.
+    """
+    content = nbformat.read(notebook, as_version=4)
+    pages = {*beside}
+
+    def to_page(link: re.Match[str]) -> str:
+        stem = Path(link[2]).stem
+        return f"[{link[1]}]({stem}.html{link[3] or ''})" if stem in pages and "/" not in link[2] else link[1]
+
+    for cell in content.cells:
+        if cell.cell_type == "markdown":
+            cell.source = LINK.sub(to_page, cell.source)
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET, None)  # the picture beside it stays
+    content.metadata.pop("widgets", None)
+    content.metadata["title"] = heading(content) or notebook.stem
+    exporter = PageExporter(raw_template=TEMPLATE.read_text(encoding="utf-8"))
+    html, _ = exporter.from_notebook_node(content)
+    return str(html)
+
+
+def heading(content: nbformat.NotebookNode) -> str | None:
+    """The notebook's first heading."""
+    for cell in content.cells:
+        found = re.search(r"^# (.+)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else None
+        if found:
+            return found[1].strip()
+    return None
+
+
+def export(names: Iterable[str], into: Path) -> list[Path]:
+    """Write the pages of these notebooks (of all, without names) into a folder, which is made if need be.
+
+    Raises FileExistsError, before anything is written, where a page's name is that of a file which is not such a page.
+    """
+    notebooks = named(names)
+    checkpoint.probe(into)
+    made = [into / f"{notebook.stem}.html" for notebook in notebooks]
+    for path in made:
+        if path.exists() and not (path.is_file() and OURS in path.read_text(encoding="utf-8", errors="replace")):
+            raise FileExistsError(f"{path} is no page of the course; name another folder with --into.")
+    for notebook, path in zip(notebooks, made, strict=True):
+        path.write_text(page(notebook, {one.stem for one in notebooks}), encoding="utf-8")
+    return made

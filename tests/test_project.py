@@ -11,6 +11,7 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 import zmq.asyncio
@@ -199,6 +200,22 @@ def test_the_relative_links_of_the_documents_resolve():
     for document in ROOT.glob("*.md"):
         for link in re.findall(r"\]\((?!https?:|mailto:|#)([^)#]+)", document.read_text(encoding="utf-8")):
             assert (ROOT / link).exists(), f"{document.name} links to {link}, which does not exist"
+
+
+def test_the_sections_that_the_teaching_guide_names_are_there():
+    named = set()
+    for line in (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8").splitlines():
+        notebook = None
+        for number, first, last in re.findall(r"\b(\d\d)(?= §)|§ (\d+)(?:–(\d+))?", line):
+            notebook = number or notebook
+            if first and notebook:
+                named |= {(notebook, section) for section in range(int(first), int(last or first) + 1)}
+    assert len(named) > 60
+    for notebook, section in sorted(named):
+        path = next((ROOT / "notebooks").glob(f"{notebook}_*.ipynb"))
+        cells = nbformat.read(path, as_version=4).cells
+        headings = [cell.source for cell in cells if cell.cell_type == "markdown"]
+        assert any(re.search(rf"^## {section}\. ", text, re.MULTILINE) for text in headings), (notebook, section)
 
 
 def test_the_network_is_blocked_here():

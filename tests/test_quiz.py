@@ -118,11 +118,12 @@ def quizzes(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_quiz_of_each_notebook_has_five_questions_with_one_right_answer_each(path):
+def test_the_quiz_of_each_notebook_has_five_to_seven_questions_with_one_right_answer_each(path):
     pages = quizzes(path)
     opened = [text for page in pages for _, text in Folds(page).found]
-    assert sum("✓" in text for text in opened) == 5
-    assert sum("✗" in text for text in opened) >= 10, "two wrong answers or more to a question"
+    questions = sum("✓" in text for text in opened)
+    assert 5 <= questions <= 7
+    assert sum("✗" in text for text in opened) >= 2 * questions, "two wrong answers or more to a question"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

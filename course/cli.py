@@ -263,6 +263,9 @@ def export(names: tuple[str, ...], into: Path) -> None:
         click.echo(f"{page}  {page.stat().st_size / 1e6:.1f} MB")
 
 
+# --- is all well? -------------------------------------------------------------------------------------------
+
+
 class Finding(NamedTuple):
     """What `doctor` found: a sentence, and what to do if it is bad ("" if all is well)."""
 

@@ -215,7 +215,10 @@ def demonstrated(recipe: SFTRecipe) -> list[tuple[tuple[str, ...], str]]:
 
 
 def held_out_questions(n: int = 600) -> list[rubric.Question]:
-    """Questions of the kinds that were demonstrated, about the countries that no demonstration mentions."""
+    """Questions of the kinds that were demonstrated, about the countries that no demonstration answers a question of.
+
+    Some of them are named in demonstrations all the same, as a neighbour or in "Is … the capital of …?".
+    """
     return demonstrations.asked(n, HELD_OUT_SEED, pool=facts.split()[1], held_out=True)
 
 

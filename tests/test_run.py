@@ -561,6 +561,15 @@ def family(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
+def kill(process: psutil.Process) -> bool:
+    """Kill a process; false where it had ended by itself, also between a look at it and the signal."""
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
 def left(processes: list[psutil.Process], seconds: float = 10) -> list[str]:
     """Those that have not ended within this time, in words."""
     found = []
@@ -591,12 +600,11 @@ def test_killed_processes_lose_nothing_leave_nothing_and_judge_nothing_twice(pla
             seen |= {one.pid: one for one in alive}
             victim = main_process if target == "main" or not alive[1:] else chance.choice(alive[1:])
             mains += victim is main_process
-            if victim.is_running():
-                victim.kill()
+            kill(victim)
             if target != "main":
                 time.sleep(chance.uniform(0.2, 0.6))
                 seen |= {one.pid: one for one in family(main_process)}
-            main_process.kill()  # so that there is work left for the next
+            kill(main_process)  # so that there is work left for the next
         assert left(list(seen.values())) == [], "no process is left after ten seconds"
         now = read_log(log)
         assert now[: len(kept)] == kept, "no result is lost"
@@ -622,10 +630,7 @@ def test_a_run_whose_processes_are_killed_ends_well(place):
         while started.poll() is None and killed < 4:
             below = family(main_process)[1:]
             if below:
-                victim = chance.choice(below)
-                if victim.is_running():
-                    victim.kill()
-                    killed += 1
+                killed += kill(chance.choice(below))
             time.sleep(0.7)
         assert ended(started) == 0, started.stderr and started.stderr.read()
     results = read_log(out / "results.jsonl")

@@ -34,6 +34,7 @@ CHAIN = (
     "08_sft",
     "09_reward_model",
     "10_rlhf_ppo",
+    "11_dpo_and_grpo",
 )
 DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
 CELL_LIMIT = 1800  # seconds, after which a cell hangs: the longest takes 4 minutes, 12 on a slow laptop

@@ -180,11 +180,11 @@ def wide_loss_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
 def a_batch(chance: torch.Generator, mask: Tensor, clip: float) -> dict[str, Any]:
     old, new = log_prob_pair(chance, len(mask), mask.size(1), 1.2)
     advantages = torch.randn(len(mask), generator=chance) + 0.3
-    advantages[0] = -1 - torch.rand((), generator=chance)
+    advantages[0] = -0.3 - 0.6 * torch.rand((), generator=chance)
     place = int(mask[0].nonzero()[0])
     new[0, place] = old[0, place] + 0.9  # a bad token that has become likelier: not clipped
     if len(mask) > 1:
-        advantages[1] = 1 + torch.rand((), generator=chance)
+        advantages[1] = 0.3 + 0.6 * torch.rand((), generator=chance)
         place = int(mask[1].nonzero()[0])
         new[1, place] = old[1, place] + 0.9  # a good one: clipped
     return {"log_probs": new, "old_log_probs": old, "advantages": advantages, "mask": mask, "clip": clip}
@@ -224,9 +224,10 @@ def wide_count_cases(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     n = whole(chance, 12, 60)
     yield {"n": n, "right": whole(chance, 2, n // 2 - 1), "k": whole(chance, 2, 6)}
     yield {"n": n, "right": 0, "k": whole(chance, 1, 6)}
-    yield {"n": n, "right": n - 2, "k": 3}  # three draws cannot all be wrong
+    few = whole(chance, 5, 9)
+    yield {"n": few, "right": few - 2, "k": 3}  # three draws cannot all be wrong
     yield {"n": n, "right": whole(chance, 1, n - 1), "k": 1}
-    yield {"n": n, "right": n - 3, "k": 3}  # three draws are all wrong in one way only
+    yield {"n": few, "right": few - 3, "k": 3}  # three draws are all wrong in one way only
 
 
 def pass_at_k(n: int, right: int, k: int) -> float:

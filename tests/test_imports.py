@@ -47,6 +47,7 @@ LEVELS = {  # a module imports from its own line or from those above it, never i
         "practice.progress",
         "practice.check",
         "practice.quiz",
+        "practice.predict",
     ),
     6: ("grading", "cli"),
 }

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 TEMPLATE = Path(__file__).parent / "templates" / "page.html.j2"
 OURS = 'content="course export"'  # the template's mark
+FOLD = {"course": "fold"}  # the metadata of the sentence above a folded output, see `course.practice.predict`
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]*\.ipynb)(#[^)]*)?\)")
 
@@ -84,6 +85,8 @@ def page(notebook: Path, beside: Iterable[str] = ()) -> str:
     for cell in content.cells:
         if cell.cell_type == "markdown":
             cell.source = LINK.sub(to_page, cell.source)
+        if "outputs" in cell:  # the page has a sentence of its own above a fold
+            cell.outputs = [output for output in cell.outputs if output.get("metadata") != FOLD]
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET, None)  # the picture beside it stays
     content.metadata.pop("widgets", None)

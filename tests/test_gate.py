@@ -58,6 +58,10 @@ def test_no_folded_answer_is_visible_before_the_prediction_and_a_click_opens_it(
     texts = page.evaluate(FOLDS)
     assert len(texts) == folded > 0
     assert {text.rstrip("….\n ") for text in texts} == {FIRST.rstrip(".")}
+    sources = page.locator(".jp-InputPlaceholder").all_inner_texts()
+    asks = [text for text in sources if "predict" in text]
+    assert len(asks) == sum("**Predict first" in cell.source for cell in cells)
+    assert {text.rstrip("….\n ") for text in asks} == {"guess = predict("}
     page.locator(".jp-OutputPlaceholder").first.click()
     page.wait_for_function(f"({FOLDS})().length == {folded - 1}")
     page.close()

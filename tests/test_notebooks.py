@@ -291,6 +291,7 @@ def test_every_question_is_answered_by_a_click_before_the_result_opens(committed
         names.append(ast.literal_eval(call.args[0]))
         assert question < place < end and names[-1].startswith(path.name[:2] + " ")
         assert cell.metadata.get("jupyter", {}).get("source_hidden"), f"fold cell {place}: its source holds the answer"
+        assert cell.source.split("\n")[0] == "guess = predict(", f"JupyterLab shows the first line of cell {place}"
         assert [output.metadata for output in cell.outputs] == [MARK] and "text/html" in cell.outputs[0].data
         assert cells[place + 1].metadata.get("jupyter", {}).get("outputs_hidden"), f"cell {place + 1} is not the result"
         told = [cells[i].source for i in range(place, end) if cells[i].cell_type == "code"]

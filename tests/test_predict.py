@@ -63,7 +63,7 @@ def test_the_first_answer_counts_and_stands_when_the_notebook_is_opened_again():
 
 def test_one_click_opens_the_result_without_a_prediction():
     guess = predict("01 colour", COLOURS)
-    guess.box.children[-2].click()
+    guess.show.click()
     assert is_open(guess) and not progress.file().exists()
 
 

@@ -1,9 +1,13 @@
 """A prediction before the result: answered by a click or on a scale, kept with the progress, then compared.
 
-    guess = predict("01 emoji", ["1 byte", "2 bytes", "4 bytes"], right="4 bytes")
-    guess = predict("01 ratio", (1, 10, 0.5), unit=" times")
+    guess = predict(
+        "01 emoji",                              # or "01 ratio",
+        ["1 byte", "2 bytes", "4 bytes"],        #    (1, 10, 0.5),
+        right="4 bytes",                         #    unit=" times",
+    )
 
-in a cell of its own with folded source, right before the cell that shows the result. That cell ends with
+in a cell of its own with folded source (JupyterLab shows its first line, so that must not hold the answer), right
+before the cell that shows the result. That cell ends with
 `guess.tell()`, or with `guess.tell(ratio)` where only the run knows the answer. Nothing waits: every cell runs to its
 end. Until there is an answer, the page covers the next cell's output with a sentence (by a rule of style, so in
 JupyterLab and Jupyter Notebook; other programs show everything at once). In a committed notebook the outputs that
@@ -62,10 +66,10 @@ class Prediction:
         self.answer = known.answer if known and known.of == self.of else None
         self.message = ipywidgets.HTML()
         self.knobs = self._buttons() if self.choices else self._slider()
-        show = ipywidgets.Button(description="Show me", tooltip="Open the result without a prediction")
-        show.on_click(lambda _: self.skip())
+        self.show = ipywidgets.Button(description="Show me", tooltip="Open the result without a prediction")
+        self.show.on_click(lambda _: self.skip())
         heading = ipywidgets.HTML(f"{CARDS}{COVER}<strong>{html.escape(ask or 'Your prediction:')}</strong>")
-        self.box = Box([heading, *self.knobs, show, self.message], Html(*self._instead()))
+        self.box = Box([heading, *self.knobs, self.show, self.message], Html(*self._instead()))
         self.box.add_class(CLOSED)
         if self.answer is not None:
             self._open("You answered before")
@@ -115,7 +119,7 @@ class Prediction:
 
     def _open(self, first: str, problem: str = "") -> None:
         self.box.remove_class(CLOSED)
-        for knob in self.knobs:
+        for knob in (*self.knobs, self.show):
             knob.disabled = True
         if self.answer is None:
             self._say("Open, without a prediction.")
@@ -151,7 +155,7 @@ class Prediction:
         slider = kind(value=middle, min=low, max=high, step=step, description=self.unit.strip(), layout=wide)
         slider.style.description_width = "initial"
         button = ipywidgets.Button(description="That is my prediction")
-        button.layout.width = "auto"
+        button.layout.width = "14em"
         button.on_click(lambda _: self.choose(slider.value))
         return [slider, button]
 

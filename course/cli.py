@@ -250,8 +250,15 @@ def progress(reset: bool) -> None:
 @click.option(
     "--into", type=click.Path(path_type=Path), default=Path("pages"), show_default=True, help="The folder for them."
 )
+@click.option(
+    "--track",
+    type=click.Choice(["all", "generalist"]),
+    default="all",
+    show_default=True,
+    help="generalist: without the parts that are marked for engineers.",
+)
 @debug_option
-def export(names: tuple[str, ...], into: Path) -> None:
+def export(names: tuple[str, ...], into: Path, track: str) -> None:
     """Write notebooks as web pages, each one file, to read and show without Python and without a network.
 
     A notebook is named by its number (02) or name; without one, all are written. The pages hold the outputs that are
@@ -259,7 +266,7 @@ def export(names: tuple[str, ...], into: Path) -> None:
     """
     from course.show.export import export as write
 
-    for page in write(names, into):
+    for page in write(names, into, track):
         click.echo(f"{page}  {page.stat().st_size / 1e6:.1f} MB")
 
 

@@ -59,6 +59,8 @@ def test_the_first_answer_counts_and_stands_when_the_notebook_is_opened_again():
     assert again.answer == "red" and is_open(again) and "You answered before: red" in again.message.value
     changed = predict("01 colour", [*COLOURS, "black"])  # another question now
     assert changed.answer is None and not is_open(changed)
+    changed.choose("black")
+    assert progress.predictions() == {"01 colour": progress.Prediction("black", 4)}
 
 
 def test_one_click_opens_the_result_without_a_prediction():

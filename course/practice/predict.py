@@ -7,17 +7,18 @@
     )
 
 in a cell of its own with folded source (JupyterLab shows its first line, so that must not hold the answer), right
-before the cell that shows the result. That cell ends with
-`guess.tell()`, or with `guess.tell(ratio)` where only the run knows the answer. Nothing waits: every cell runs to its
-end. Until there is an answer, the page covers the next cell's output with a sentence (by a rule of style, so in
-JupyterLab and Jupyter Notebook; other programs show everything at once). In a committed notebook the outputs that
-answer a question are folded, and `FIRST` is what JupyterLab shows of them.
+before the cell that shows the result. That cell ends with `guess.tell()`, or with `guess.tell(ratio)` where only the run
+knows the answer. Nothing waits: every cell runs to its end. Until there is an answer, the page covers the next cell's
+output with a sentence (by a rule of style, so in JupyterLab and Jupyter Notebook; other programs show everything at
+once). In a committed notebook the outputs that answer a question are folded, and `FIRST` is what JupyterLab shows of
+them.
 """
 
 from __future__ import annotations
 
 import html
 import time
+from numbers import Real
 from typing import Any
 
 import ipywidgets
@@ -108,7 +109,7 @@ class Prediction:
             display(Html(f"<p><strong>{html.escape(said)}</strong></p>", said))
 
     def _check(self, answer: Any) -> None:
-        if answer not in self.choices if self.choices else not isinstance(answer, int | float):
+        if answer not in self.choices if self.choices else not isinstance(answer, Real):
             possible = ", ".join(self.choices) or "a number"
             raise ValueError(f"{answer!r} is no answer to {self.name}: it must be {possible}.")
 
@@ -169,7 +170,7 @@ class Prediction:
 
 
 def _is_scale(answers: Any) -> bool:
-    numbers = isinstance(answers, tuple) and len(answers) == 3 and all(isinstance(n, int | float) for n in answers)
+    numbers = isinstance(answers, tuple) and len(answers) == 3 and all(isinstance(n, Real) for n in answers)
     return numbers and answers[0] < answers[1] and answers[2] > 0
 
 

@@ -108,15 +108,18 @@ class Prediction:
 
 
 def predictions() -> dict[str, Prediction]:
-    """Name -> prediction, of all that were answered: the first answer counts, and the last outcome."""
+    """Name -> prediction, of all that were answered: the first answer counts, and the last outcome.
+
+    If the question was changed since, by other choices or another scale, its answer counts anew.
+    """
     found: dict[str, Prediction] = {}
     for entry in entries():
         with contextlib.suppress(KeyError, TypeError):
             name = entry["prediction"]
             if "outcome" in entry:
                 found[name] = replace(found[name], outcome=entry["outcome"])
-            else:
-                found.setdefault(name, Prediction(entry["answer"], entry["of"]))
+            elif name not in found or found[name].of != entry["of"]:  # else it was answered before
+                found[name] = Prediction(entry["answer"], entry["of"])
     return found
 
 

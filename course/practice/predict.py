@@ -7,11 +7,11 @@
     )
 
 in a cell of its own with folded source (JupyterLab shows its first line, so that must not hold the answer), right
-before the cell that shows the result. That cell ends with `guess.tell()`, or with `guess.tell(ratio)` where only the run
-knows the answer. Nothing waits: every cell runs to its end. Until there is an answer, the page covers the next cell's
-output with a sentence (by a rule of style, so in JupyterLab and Jupyter Notebook; other programs show everything at
-once). In a committed notebook the outputs that answer a question are folded, and `FIRST` is what JupyterLab shows of
-them.
+before the cell that shows the result. That cell ends with `guess.tell()`, or with `guess.tell(ratio)` where only the
+run knows the answer. Nothing waits: every cell runs to its end. Until there is an answer, the page covers the next
+cell's output with a sentence (by a rule of style, so in JupyterLab and Jupyter Notebook; other programs show
+everything at once). In a committed notebook the outputs that answer a question are folded, and `FIRST` is what
+JupyterLab shows of them.
 """
 
 from __future__ import annotations

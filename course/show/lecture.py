@@ -7,6 +7,7 @@ in the place of the committed output; without it, the committed output stays.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import http.server
 import importlib.util
@@ -18,7 +19,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -192,8 +193,12 @@ class Kernel:
         self.content = nbformat.read(notebook, as_version=4)
         self.folder = notebook.parent
         self.client: Any = None
+        self.open = AsyncExitStack()  # the kernel, once there is one
         self.done: set[int] = set()
-        self.thread = ThreadPoolExecutor(1)  # nbclient wants one thread, and cells run one after the other
+        self.one = asyncio.Lock()  # cells run one after the other
+        self.loop = asyncio.SelectorEventLoop()  # the kind that Jupyter's messages need on Windows, too
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
 
     def run(self, number: int) -> str:
         """Run the cell of this number, and before it those above that did not run yet; returns its outputs as HTML.
@@ -202,23 +207,24 @@ class Kernel:
         """
         if not (0 <= number < len(self.content.cells)) or self.content.cells[number].cell_type != "code":
             raise ValueError(f"There is no code cell {number}.")
-        return self.thread.submit(self._run, number).result()
+        return asyncio.run_coroutine_threadsafe(self._run(number), self.loop).result()
 
-    def _run(self, number: int) -> str:
-        if self.client is None:
-            self.client = NotebookClient(
-                self.content, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(self.folder)}}
-            )
-            self.client.start_new_kernel()
-            self.client.start_new_kernel_client()
-        for i, cell in enumerate(self.content.cells[: number + 1]):
-            if cell.cell_type == "code" and (i == number or i not in self.done):
-                try:
-                    self.client.execute_cell(cell, i)
-                except CellExecutionError:  # it is shown as the cell's output
-                    return self.outputs(i)
-                self.done.add(i)
-        return self.outputs(number)
+    async def _run(self, number: int) -> str:
+        async with self.one:
+            if self.client is None:
+                place = {"metadata": {"path": str(self.folder)}}
+                client = NotebookClient(self.content, timeout=None, kernel_name="python3", resources=place)
+                quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+                await self.open.enter_async_context(client.async_setup_kernel(**quiet))
+                self.client = client
+            for i, cell in enumerate(self.content.cells[: number + 1]):
+                if cell.cell_type == "code" and (i == number or i not in self.done):
+                    try:
+                        await self.client.async_execute_cell(cell, i)
+                    except CellExecutionError:  # it is shown as the cell's output
+                        return self.outputs(i)
+                    self.done.add(i)
+            return self.outputs(number)
 
     def outputs(self, number: int) -> str:
         """What the cell shows, as HTML."""
@@ -231,12 +237,10 @@ class Kernel:
 
     def close(self) -> None:
         """End the kernel."""
-        self.thread.submit(self._close).result()
-        self.thread.shutdown()
-
-    def _close(self) -> None:
-        if self.client is not None:
-            self.client._cleanup_kernel()
+        asyncio.run_coroutine_threadsafe(self.open.aclose(), self.loop).result()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
 
 
 class Answer(http.server.BaseHTTPRequestHandler):

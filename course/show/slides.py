@@ -172,8 +172,8 @@ class Cutter:
                 slide.notes.append("**Ask the room, and wait.** " + block.removeprefix("**Predict first.**").strip())
                 self.asked, self.lead, self.prose, self.question = True, False, "", block
             elif is_prose(block):
-                before_list = i + 1 < len(found) and block.endswith(":") and not is_prose(found[i + 1])
-                self.paragraph(block, whole=before_list)
+                leads = block.endswith(":") or re.fullmatch(r"\*\*[^*]+\*\*", block) is not None
+                self.paragraph(block, whole=leads and i + 1 < len(found) and not is_prose(found[i + 1]))
             else:
                 self.shape(block)
 

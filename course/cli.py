@@ -270,7 +270,7 @@ def export(names: tuple[str, ...], into: Path) -> None:
 @click.option(
     "--into",
     type=click.Path(path_type=Path),
-    help="Write the slide show (or the handout) into this folder; it opens without Python.",
+    help="Write the slide show into this folder: one file that opens without Python. (Handouts go to pages.)",
 )
 @click.option("--browser/--no-browser", default=True, help="Open it in the browser, or only tell the address.")
 @debug_option
@@ -284,7 +284,7 @@ def lecture(name: str, pdf: bool, into: Path | None, browser: bool) -> None:
 
     (notebook,) = export.named([name])
     if pdf:
-        click.echo(lecture.handout(notebook, into or Path()))
+        click.echo(lecture.handout(notebook, into or Path("pages")))
         return
     if into is not None:
         (path,) = lecture.write([name], into)

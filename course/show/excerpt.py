@@ -44,10 +44,10 @@ def only_shows(node: ast.stmt) -> bool:
     """Does this statement import, check, print or draw, and nothing else?"""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.Assert | ast.Pass):
         return True
-    if isinstance(node, ast.Expr):
-        if isinstance(node.value, ast.Name | ast.Constant):
-            return True
-        return isinstance(node.value, ast.Call) and bool(SHOWS.match(ast.unparse(node.value.func)))
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Name | ast.Constant):
+        return True
+    if isinstance(node, ast.Expr | ast.Assign) and isinstance(node.value, ast.Call):
+        return bool(SHOWS.match(ast.unparse(node.value.func)))
     return isinstance(node, ast.For | ast.If | ast.With) and all(map(only_shows, node.body))
 
 

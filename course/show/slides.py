@@ -152,7 +152,8 @@ class Cutter:
     def markdown(self, source: str) -> None:
         """Deal out the blocks of a Markdown cell."""
         found = blocks(source)
-        for i, block in enumerate(found):
+        while found:
+            block = found.pop(0)
             level, text = heading_of(block)
             if level == 1:
                 self.title = text
@@ -173,7 +174,15 @@ class Cutter:
                 self.asked, self.lead, self.prose, self.question = True, False, "", block
             elif is_prose(block):
                 leads = block.endswith(":") or re.fullmatch(r"\*\*[^*]+\*\*", block) is not None
-                self.paragraph(block, whole=leads and i + 1 < len(found) and not is_prose(found[i + 1]))
+                both = (
+                    Part("markdown", f"{block}\n\n{found[0]}") if leads and found and not is_prose(found[0]) else None
+                )
+                if both and len(block) <= LEAD and both.height() < HEIGHT and not self.asked:
+                    self.place(both, apart=self.shown())  # a list or formula with the line that leads to it
+                    self.lead, self.prose = False, ""
+                    del found[0]
+                else:
+                    self.paragraph(block)
             else:
                 self.shape(block)
 
@@ -181,8 +190,8 @@ class Cutter:
         """Does the last slide show what a cell gave?"""
         return any(part.kind == "output" for part in self.slides[-1].parts)
 
-    def paragraph(self, block: str, whole: bool) -> None:
-        """Prose: its beginning is projected under a heading or before a list, all of it is in the notes."""
+    def paragraph(self, block: str) -> None:
+        """Prose: its beginning is projected under a heading, all of it is in the notes."""
         if self.lead and not self.asked:
             brief = sentences(block, LEAD)
             self.place(Part("markdown", brief))
@@ -191,10 +200,7 @@ class Cutter:
                 self.note(block)
             self.prose = ""
             return
-        if whole and len(block) <= LEAD and not self.asked:
-            self.place(Part("markdown", block), apart=self.shown())
-        else:
-            self.note(block)
+        self.note(block)
         self.prose = block
 
     def shape(self, block: str) -> None:

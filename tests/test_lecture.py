@@ -154,6 +154,9 @@ def test_no_slide_of_the_course_is_larger_than_the_screen(page, tmp_path):
         ):
             assert high <= 720 and wide <= 1280, f"{path.stem}: {title}"
             assert zoom >= 0.65, f"{path.stem}: {title}: its text is too small for the back row"
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        page.wait_for_timeout(300)  # the slides of the quiz fit themselves anew
+        assert page.evaluate(SLIDES + ".every((slide) => slide.scrollHeight <= 720)"), path.stem
         assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
 
 

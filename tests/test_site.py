@@ -20,7 +20,10 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path[:0] = [str(ROOT / "tools"), str(Path(__file__).parent)]
+
+from contrast import CONTRASTS  # noqa: E402
+
 FETCHED = {"src", "srcset", "data", "poster", "background", "action"}  # what a browser fetches, or sends to, by itself
 NOTEBOOKS = [path for folder in ("notebooks", "exercises") for path in sorted((ROOT / folder).glob("[0-9]*.ipynb"))]
 
@@ -169,5 +172,7 @@ def test_a_reader_finds_folds_and_reads_on_every_screen(address, width, scheme):
         assert inside.is_visible()
         box = page.locator("math[display=block]").first.bounding_box()
         assert box is not None and box["height"] > 10
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert page.evaluate(CONTRASTS)[0][0] >= 4.5, page.evaluate(CONTRASTS)[:5]
         browser.close()
         assert wrong == [] and [url for url in asked if not url.startswith((address, "data:"))] == []

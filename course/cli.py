@@ -270,7 +270,8 @@ def export(names: tuple[str, ...], into: Path) -> None:
 @click.option(
     "--into",
     type=click.Path(path_type=Path),
-    help="Write the slide show into this folder: one file that opens without Python. (Handouts go to pages.)",
+    help="Write into this folder: the slide show, one file that opens without Python; with --pdf the handout, which "
+    "else goes to the folder pages.",
 )
 @click.option("--browser/--no-browser", default=True, help="Open it in the browser, or only tell the address.")
 @debug_option
@@ -278,7 +279,8 @@ def lecture(name: str, pdf: bool, into: Path | None, browser: bool) -> None:
     """Give a lecture: a slide show of a notebook, named by its number (02).
 
     PageDown and PageUp, the keys that presenters send, go on and back. S opens the speaker's notes with minutes and
-    questions, R runs a slide's cell in a kernel, Esc shows all slides, F fills the screen. No network is needed.
+    questions, R runs a slide's cell in a kernel (after the cells before it), Esc shows all slides, F fills the screen.
+    No network is needed.
     """
     from course.show import export, lecture
 

@@ -72,6 +72,14 @@ def test_a_cell_says_itself_how_it_is_shown():
     assert [(part.text, part.later) for part in found[1].parts] == [("whole. And more.", False), ("later", True)]
 
 
+def test_two_pictures_of_a_cell_stand_on_two_slides_and_know_which_they_are():
+    pictures = [v4.new_output("display_data", data={"text/html": "<img src='data:,'>"})] * 2
+    found = slides.cut(tiny(v4.new_code_cell("draw()", outputs=pictures)))
+    parts = [part for slide in found for part in slide.parts if part.kind == "output"]
+    assert [(part.cell, part.start, part.end) for part in parts] == [(1, 0, 1), (1, 1, None)]
+    assert len({id(slide) for slide in found for part in slide.parts if part.kind == "output"}) == 2
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_no_outcome_stands_on_the_slide_of_its_question(path):
     content = nbformat.read(path, 4)

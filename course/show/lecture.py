@@ -28,6 +28,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert.exporters import SlidesExporter
+from nbformat import v4
 
 from course import checkpoint
 from course.show import export
@@ -85,7 +86,7 @@ def deck(notebook: Path, handout: bool = False, address: str = "") -> str:
     time_them(slides, content, notebook.stem.split("_")[0])
     for slide in slides:
         cells += slide_cells(slide)
-    made = nbformat.v4.new_notebook(cells=cells, metadata={"title": name, "language_info": {"name": "python"}})
+    made = v4.new_notebook(cells=cells, metadata={"title": name, "language_info": {"name": "python"}})
     files = (
         {}
         if handout
@@ -100,23 +101,23 @@ def deck(notebook: Path, handout: bool = False, address: str = "") -> str:
 def slide_cells(slide: Any) -> list[Any]:
     """A slide as cells that nbconvert's slides understand."""
     mark = "#" if slide.section else "######"
-    cells = [nbformat.v4.new_markdown_cell(f"{mark} {slide.title}")]
+    cells = [v4.new_markdown_cell(f"{mark} {slide.title}")]
     cells[0].metadata["slideshow"] = {
         "slide_type": "slide" if slide.section else "subslide",
         "data": {"timing": str(slide.seconds)},
     }
     for part in slide.parts:
         if part.kind == "markdown":
-            cell = nbformat.v4.new_markdown_cell(part.text)
+            cell = v4.new_markdown_cell(part.text)
         elif part.kind == "code":
-            cell = nbformat.v4.new_code_cell(part.text)
+            cell = v4.new_code_cell(part.text)
         else:
-            cell = nbformat.v4.new_code_cell("", outputs=copy.deepcopy(part.outputs))
-            cell.metadata["course_cell"] = part.cell
+            cell = v4.new_code_cell("", outputs=copy.deepcopy(part.outputs))
+            cell.metadata["course_cell"] = [part.cell, part.start, "" if part.end is None else part.end]
         cell.metadata["slideshow"] = {"slide_type": "fragment" if part.later else "-"}
         cells.append(cell)
     if slide.notes:
-        cells.append(nbformat.v4.new_markdown_cell("\n\n".join(slide.notes)))
+        cells.append(v4.new_markdown_cell("\n\n".join(slide.notes)))
         cells[-1].metadata["slideshow"] = {"slide_type": "notes"}
     return cells
 
@@ -200,16 +201,16 @@ class Kernel:
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
 
-    def run(self, number: int) -> str:
+    def run(self, number: int) -> list[str]:
         """Run the cell of this number, and before it those above that did not run yet; returns its outputs as HTML.
 
-        An error of a cell is part of the HTML. Raises ValueError if there is no such code cell.
+        A cell's error is such an output. Raises ValueError if there is no such code cell.
         """
         if not (0 <= number < len(self.content.cells)) or self.content.cells[number].cell_type != "code":
             raise ValueError(f"There is no code cell {number}.")
         return asyncio.run_coroutine_threadsafe(self._run(number), self.loop).result()
 
-    async def _run(self, number: int) -> str:
+    async def _run(self, number: int) -> list[str]:
         async with self.one:
             if self.client is None:
                 place = {"metadata": {"path": str(self.folder)}}
@@ -226,14 +227,17 @@ class Kernel:
                     self.done.add(i)
             return self.outputs(number)
 
-    def outputs(self, number: int) -> str:
-        """What the cell shows, as HTML."""
-        cell = copy.deepcopy(self.content.cells[number])
-        cell.source, cell.metadata["course_cell"] = "", number
-        for output in cell.outputs:
-            output.get("data", {}).pop(export.WIDGET, None)
-        html, _ = exporter("slides_cell.html.j2").from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
-        return str(html)
+    def outputs(self, number: int) -> list[str]:
+        """What the cell shows, as HTML, one for each output."""
+        from course.show.slides import seen
+
+        found = []
+        for output in seen(self.content.cells[number]):
+            cell = v4.new_code_cell("", outputs=[copy.deepcopy(output)])
+            cell.outputs[0].get("data", {}).pop(export.WIDGET, None)
+            html, _ = exporter("slides_cell.html.j2").from_notebook_node(v4.new_notebook(cells=[cell]))
+            found.append(str(html))
+        return found
 
     def close(self) -> None:
         """End the kernel."""
@@ -272,7 +276,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
             self.send(404, b"There is nothing here.")
             return
         try:
-            self.send(200, json.dumps({"html": self.kernel.run(int(number))}).encode(), "application/json")
+            self.send(200, json.dumps({"outputs": self.kernel.run(int(number))}).encode(), "application/json")
         except Exception as error:  # the page says so, and keeps the committed output
             self.send(500, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode(), "application/json")
 

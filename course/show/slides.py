@@ -29,12 +29,14 @@ QUESTION = re.compile(r"<p><strong>\d+\. ")  # the beginning of one in the commi
 
 @dataclass
 class Part:
-    """One thing on a slide. kind: markdown, code, or output of the notebook's cell number `cell`."""
+    """One thing on a slide. kind: markdown, code, or output: what cell number `cell` gave, from `start` to `end`."""
 
     kind: str
     text: str = ""
     outputs: list[Any] = field(default_factory=list)
     cell: int | None = None
+    start: int = 0
+    end: int | None = None
     later: bool = False  # appears one step after what stands before it
 
     def height(self) -> float:
@@ -114,7 +116,8 @@ def is_prose(block: str) -> bool:
 def sentences(text: str, letters: int) -> str:
     """The first sentences of a paragraph, as many as fit, at least one; never cut within bold, code or a formula."""
     ends = [found.end() for found in re.finditer(r"[.?!](?=\s)|$", text)]
-    whole = [text[:end] for end in ends if all(text[:end].count(mark) % 2 == 0 for mark in ("**", "`", "$", "(*"))]
+    whole = [text[:end] for end in ends if all(text[:end].count(mark) % 2 == 0 for mark in ("**", "`", "$"))]
+    whole = [part for part in whole if part.replace("**", "").count("*") % 2 == 0] or whole
     return next((part for part in reversed(whole) if len(part) <= letters), whole[0] if whole else text)
 
 
@@ -125,7 +128,7 @@ class Cutter:
     """Goes through a notebook's cells once and deals out what they hold to slides."""
 
     def __init__(self) -> None:
-        self.slides: list[Slide] = []
+        self.slides = [Slide("")]
         self.title = ""
         self.lead = False  # a heading was just read: its first paragraph is projected
         self.asked = False  # a question is on the last slide and waits for its outcome
@@ -139,7 +142,7 @@ class Cutter:
 
     def place(self, part: Part, apart: bool = False) -> Slide:
         """Put a part on the last slide, or on a new one if it does not fit or must stand apart."""
-        last = self.slides[-1] if self.slides else self.new()
+        last = self.slides[-1]
         if last.parts and (apart or part.height() > last.room()):
             last = self.new()
         last.parts.append(part)
@@ -147,7 +150,7 @@ class Cutter:
 
     def note(self, text: str) -> None:
         """Let the speaker say this with the last slide."""
-        (self.slides[-1] if self.slides else self.new()).notes.append(text)
+        self.slides[-1].notes.append(text)
 
     def markdown(self, source: str) -> None:
         """Deal out the blocks of a Markdown cell."""
@@ -223,7 +226,7 @@ class Cutter:
 
     def code(self, cell: Any, number: int) -> None:
         """Deal out a code cell: its code, then, a step later where it answers a question, what it gave."""
-        outputs = [tidy(output) for output in cell.outputs if worth_seeing(output)]
+        outputs = seen(cell)
         if questions := quiz(outputs):
             self.title = "Quiz"
             for one in questions:
@@ -248,10 +251,11 @@ class Cutter:
     def results(self, outputs: list[Any], number: int, apart: bool) -> None:
         """What a cell gave: on one slide if it more or less fits, under the question that it answers if both fit."""
         part = Part("output", outputs=[], cell=number)
-        for output in outputs:
+        for i, output in enumerate(outputs):
             if part.outputs and part.height() + output_height(output) > HEIGHT + TIGHT / 2:
+                part.end = i
                 self.place(part, apart=apart)
-                part, apart = Part("output", outputs=[]), True
+                part, apart = Part("output", outputs=[], cell=number, start=i), True
             part.outputs.append(output)
         asked = Part("markdown", "> " + sentences(self.question, LEAD).replace("\n", "\n> "))
         if apart and self.question and asked.height() + part.height() < HEIGHT - 60:
@@ -278,11 +282,16 @@ class Cutter:
             self.slides[-1].parts[last].later = True
 
 
+def seen(cell: Any) -> list[Any]:
+    """The outputs of a cell that are projected."""
+    return [tidy(output) for output in cell.outputs if worth_seeing(output)]
+
+
 def worth_seeing(output: Any) -> bool:
-    """An output that is not empty, nor an error's, nor the place of knobs, which turn in JupyterLab alone."""
+    """An output that is not empty, nor the place of knobs, which turn in JupyterLab alone."""
     if "".join(output.get("data", {}).get("text/html", "")).startswith("<p><em>Knobs"):
         return False
-    return output.output_type != "error" and bool(text_of(output).strip() or output.get("data"))
+    return output.output_type == "error" or bool(text_of(output).strip() or output.get("data"))
 
 
 def tidy(output: Any) -> Any:

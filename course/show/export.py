@@ -47,13 +47,17 @@ class MathRenderer(IPythonRenderer):
         return convert(rf"\begin{{{name}}}{body}\end{{{name}}}", display="block")
 
 
-class PageExporter(HTMLExporter):  # type: ignore[misc]  # nbconvert has no types
-    """nbconvert's page, with our template and our formulas."""
+class MathMarkdown:
+    """What an exporter needs to turn Markdown into HTML with MathML."""
 
     @pass_context
     def markdown2html(self, context: Any, source: str) -> str:
         """The filter that turns a cell's Markdown into HTML."""
         return MarkdownWithMath(renderer=MathRenderer(escape=False, exclude_anchor_links=True)).render(source)
+
+
+class PageExporter(MathMarkdown, HTMLExporter):  # type: ignore[misc]  # nbconvert has no types
+    """nbconvert's page, with our template and our formulas."""
 
 
 def named(names: Iterable[str]) -> list[Path]:
@@ -127,9 +131,14 @@ def export(names: Iterable[str], into: Path, reader: str = "all") -> list[Path]:
     notebooks = named(names)
     checkpoint.probe(into)
     made = [into / f"{notebook.stem}.html" for notebook in notebooks]
-    for path in made:
-        if path.exists() and not (path.is_file() and OURS in path.read_text(encoding="utf-8", errors="replace")):
-            raise FileExistsError(f"{path} is no page of the course; name another folder with --into.")
+    only_ours(made)
     for notebook, path in zip(notebooks, made, strict=True):
         path.write_text(page(notebook, {one.stem for one in notebooks}, reader), encoding="utf-8")
     return made
+
+
+def only_ours(paths: Iterable[Path]) -> None:
+    """Raise FileExistsError where one of these is a file that the course did not write."""
+    for path in paths:
+        if path.exists() and not (path.is_file() and OURS in path.read_text(encoding="utf-8", errors="replace")):
+            raise FileExistsError(f"{path} is no page of the course; name another folder with --into.")

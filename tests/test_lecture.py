@@ -72,6 +72,19 @@ def test_a_cell_says_itself_how_it_is_shown():
     assert [(part.text, part.later) for part in found[1].parts] == [("whole. And more.", False), ("later", True)]
 
 
+def test_the_answers_that_a_question_offers_stand_below_it():
+    offered = v4.new_output(
+        "display_data", data={"text/html": "<ul><li>42</li></ul><p><em>Your prediction first.</em>"}
+    )
+    guess = v4.new_code_cell("guess = predict('x', ['42'])", outputs=[offered])
+    guess.metadata["jupyter"] = {"source_hidden": True}
+    outcome = v4.new_code_cell("y = 6 * 7\nguess.tell()", outputs=STORED, metadata=FOLDED)
+    _, question, after = slides.cut(tiny(v4.new_markdown_cell(QUESTION), guess, outcome))
+    assert [part.kind for part in question.parts] == ["markdown", "markdown", "markdown", "choices", "code"]
+    assert question.parts[3].outputs[0].data["text/html"] == "<ul><li>42</li></ul>"
+    assert question.parts[4].text == "y = 6 * 7" and after.parts[-1].outputs[0].text == "stored"
+
+
 def test_two_pictures_of_a_cell_stand_on_two_slides_and_know_which_they_are():
     pictures = [v4.new_output("display_data", data={"text/html": "<img src='data:,'>"})] * 2
     found = slides.cut(tiny(v4.new_code_cell("draw()", outputs=pictures)))

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator
 
 CODE_LINE = 27  # pixels
-SHOWS = re.compile(r"(print|display|explore|plots\.\w+|diagrams\.\w+|torch\.testing\.\w+|\w*[Ww]idgets?\.\w+)\b")
+SHOWS = re.compile(
+    r"(print|predict|\w+\.tell|display|explore|plots\.\w+|diagrams\.\w+|torch\.testing\.\w+|\w*[Ww]idgets?\.\w+)\b"
+)
 
 
 def worth_projecting(source: str) -> str:

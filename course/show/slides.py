@@ -16,8 +16,10 @@ from typing import Any
 
 import nbformat
 from markdown_it import MarkdownIt
+from nbformat import v4
 
 from course.show.excerpt import CODE_LINE, pieces, worth_projecting
+from course.show.export import FOLD
 
 HEIGHT = 600  # of 720 pixels: what the title and the margins leave
 LINE, FIGURE, FORMULA = 38, 470, 95  # pixels
@@ -43,7 +45,7 @@ class Part:
         """About how many pixels it takes on a slide that is 1280 wide."""
         if self.kind == "code":
             return 20 + CODE_LINE * lines_of(self.text, CODE_LETTERS)
-        if self.kind == "output":
+        if self.kind in ("output", "choices"):
             return sum(output_height(output) for output in self.outputs)
         if self.text.startswith("$$"):
             return FORMULA
@@ -227,6 +229,9 @@ class Cutter:
     def code(self, cell: Any, number: int) -> None:
         """Deal out a code cell: its code, then, a step later where it answers a question, what it gave."""
         outputs = seen(cell)
+        if self.asked and "predict(" in cell.source and cell.metadata.get("jupyter", {}).get("source_hidden"):
+            self.choices(outputs)
+            return
         if questions := quiz(outputs):
             self.title = "Quiz"
             for one in questions:
@@ -247,6 +252,14 @@ class Cutter:
         if outputs:
             self.results(outputs, number, apart=predicted or (not code and self.shown()))
         self.asked, self.prose, self.lead, self.question = False, "", False, ""
+
+    def choices(self, outputs: list[Any]) -> None:
+        """The answers that a question offers stand below it; its outcome is still to come."""
+        for output in outputs:
+            html = "".join(output.get("data", {}).get("text/html", "")).split("<p><em>Your prediction")[0]
+            if html:
+                shown = [v4.new_output("display_data", data={"text/html": html})]
+                self.slides[-1].parts.append(Part("choices", outputs=shown))
 
     def results(self, outputs: list[Any], number: int, apart: bool) -> None:
         """What a cell gave: on one slide if it more or less fits, under the question that it answers if both fit."""
@@ -288,7 +301,9 @@ def seen(cell: Any) -> list[Any]:
 
 
 def worth_seeing(output: Any) -> bool:
-    """An output that is not empty, nor the place of knobs, which turn in JupyterLab alone."""
+    """An output that is not empty, nor the sentence above a fold, nor the place of knobs (they need JupyterLab)."""
+    if output.get("metadata") == FOLD:
+        return False
     if "".join(output.get("data", {}).get("text/html", "")).startswith("<p><em>Knobs"):
         return False
     return output.output_type == "error" or bool(text_of(output).strip() or output.get("data"))
@@ -309,8 +324,7 @@ def quiz(outputs: list[Any]) -> list[Any]:
         if len(starts) > 2 and "<details" in html:
             ends = [*starts[1:], len(html)]
             return [
-                nbformat.v4.new_output("display_data", data={"text/html": html[a:b]})
-                for a, b in zip(starts, ends, strict=True)
+                v4.new_output("display_data", data={"text/html": html[a:b]}) for a, b in zip(starts, ends, strict=True)
             ]
     return []
 

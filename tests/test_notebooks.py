@@ -31,6 +31,7 @@ CHAIN = (
     "03_transformer",
     "04_pretraining",
     "05_generation",
+    "06_in_context",
     "08_sft",
     "09_reward_model",
     "10_rlhf_ppo",

@@ -29,7 +29,7 @@ def wide_rows(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     ids = different(chance, whole(chance, 8, 40), 0, 1_000_000)
     cut = whole(chance, 2, len(ids) - 3)
     yield {"row": [*ids, ids[cut]]}
-    yield {"row": [*ids, *ids[cut:], ids[0], ids[-1], ids[1], ids[cut]]}  # it stood there three times
+    yield {"row": [*ids, ids[cut], ids[0], ids[-1], ids[cut]]}  # it stood there twice
     yield {"row": ids}
     yield {"row": [*ids, ids[-1]]}
     yield {"row": [ids[0], *ids[3:], ids[0]]}

@@ -274,8 +274,10 @@ def wide_circuits(chance: torch.Generator) -> Iterator[dict[str, Any]]:
 
 
 def circuit_case(chance: torch.Generator, T: int, width: int, sharpness: list[float]) -> dict[str, Any]:
-    rows, _ = library.repeated(1, T, (T // 3, T // 2), 60, chance)
-    return {"embedding": torch.randn(60, width, generator=chance), "tokens": rows[0], "sharpness": sharpness}
+    """Two rows that repeat, one behind the other: of the same tokens, in another order, so that the future misleads."""
+    half = T // 2
+    rows, _ = library.repeated(2, half, (half // 3, half // 2), 24, chance)
+    return {"embedding": torch.randn(24, width, generator=chance), "tokens": rows.flatten(), "sharpness": sharpness}
 
 
 def shares_copied(

@@ -3,7 +3,7 @@
 PYTHON ?= $(firstword $(wildcard .venv/bin/python .venv/Scripts/python.exe) python3)
 UV ?= uv
 
-.PHONY: help test lint format notebooks solutions exercises look artifacts lock
+.PHONY: help test lint format notebooks solutions exercises look site artifacts lock
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ exercises:      ## make exercises/ from solutions/
 look:           ## photograph the notebooks in JupyterLab, into build/look
 	$(PYTHON) tools/look.py $(ONLY)
 
+site:           ## build the web edition, into build/site
+	$(PYTHON) tools/website.py
+
 artifacts:      ## train the shipped models again (minutes)
 	$(PYTHON) -m course.cli build --into course/shipped --force
 
@@ -43,4 +46,9 @@ lock:           ## choose the exact versions again, within the bounds of pyproje
 	    --fork-strategy fewest -c requirements.lock --no-annotate --no-header --no-emit-index-url --quiet -o build-lock.txt
 	( echo '# What grading needs beyond requirements.lock, made by `make lock`.' ; \
 	  grep -vE '^(nvidia-|cuda-|triton=)' build-lock.txt | grep -vxFf requirements.lock ) > requirements-grading.lock
+	$(UV) pip compile pyproject.toml --extra test --extra site --universal --python-version 3.11 \
+	    --fork-strategy fewest -c requirements.lock -c requirements-grading.lock \
+	    --no-annotate --no-header --no-emit-index-url --quiet -o build-lock.txt
+	( echo '# What slides and the web edition need beyond requirements.lock, made by `make lock`.' ; \
+	  grep -vE '^(nvidia-|cuda-|triton=)' build-lock.txt | grep -vxFf requirements.lock ) > requirements-site.lock
 	rm build-lock.txt

@@ -241,8 +241,8 @@ def open_lab(python, arguments):
 
 def run_checks(python, arguments):
     """Run every check, even after one failed, and name those that failed at the end."""
-    print("Also installing what the tests of the grader need (requirements-grading.lock).", flush=True)
-    pip_install(python, "--quiet", "-r", "requirements-grading.lock")
+    print("Also installing what the tests of the grader, the slides and the web edition need.", flush=True)
+    pip_install(python, "--quiet", "-r", "requirements-grading.lock", "-r", "requirements-site.lock")
     checks = {
         "ruff check": ["ruff", "check", "."],
         "ruff format": ["ruff", "format", "--check", "--output-format=concise", "."],

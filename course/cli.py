@@ -5,6 +5,7 @@
     course status         which models there are, and which are out of date
     course progress       the exercises: what is passed, and what to do next
     course export         notebooks as web pages that need neither Python nor a network
+    course lecture        a notebook as a slide show, with a kernel behind it; --pdf prints a handout
     course grade          judge a folder of submitted exercise notebooks
     course doctor         is the environment sound?
 
@@ -250,8 +251,15 @@ def progress(reset: bool) -> None:
 @click.option(
     "--into", type=click.Path(path_type=Path), default=Path("pages"), show_default=True, help="The folder for them."
 )
+@click.option(
+    "--track",
+    type=click.Choice(["all", "generalist"]),
+    default="all",
+    show_default=True,
+    help="generalist: without the parts that are marked for engineers.",
+)
 @debug_option
-def export(names: tuple[str, ...], into: Path) -> None:
+def export(names: tuple[str, ...], into: Path, track: str) -> None:
     """Write notebooks as web pages, each one file, to read and show without Python and without a network.
 
     A notebook is named by its number (02) or name; without one, all are written. The pages hold the outputs that are
@@ -259,8 +267,48 @@ def export(names: tuple[str, ...], into: Path) -> None:
     """
     from course.show.export import export as write
 
-    for page in write(names, into):
+    for page in write(names, into, track):
         click.echo(f"{page}  {page.stat().st_size / 1e6:.1f} MB")
+
+
+@main.command()
+@click.argument("name", metavar="NOTEBOOK")
+@click.option("--pdf", is_flag=True, help="Print a handout instead: the slides with what is said about them.")
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    help="Write into this folder: the slide show, one file that opens without Python; with --pdf the handout, which "
+    "else goes to the folder pages.",
+)
+@click.option("--browser/--no-browser", default=True, help="Open it in the browser, or only tell the address.")
+@debug_option
+def lecture(name: str, pdf: bool, into: Path | None, browser: bool) -> None:
+    """Give a lecture: a slide show of a notebook, named by its number (02).
+
+    PageDown and PageUp, the keys that presenters send, go on and back. S opens the speaker's notes with minutes and
+    questions, R runs a slide's cell in a kernel (after the cells before it), Esc shows all slides, F fills the screen.
+    No network is needed.
+    """
+    from course.show import export, lecture
+
+    (notebook,) = export.named([name])
+    if pdf:
+        click.echo(lecture.handout(notebook, into or Path("pages")))
+        return
+    if into is not None:
+        (path,) = lecture.write([name], into)
+        click.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+        return
+    show = lecture.Show(notebook)
+    try:
+        click.echo(f"The slides of {notebook.stem} are at {show.address}\nCtrl-C here ends them.")
+        if browser:
+            click.launch(show.address)
+        show.wait()
+    except KeyboardInterrupt:
+        click.echo()
+    finally:
+        show.close()
 
 
 # --- is all well? -------------------------------------------------------------------------------------------

@@ -40,6 +40,10 @@ LEVELS = {  # a module imports from its own line or from those above it, never i
         "show.diagrams",
         "show.widgets",
         "show.export",
+        "show.excerpt",
+        "show.slides",
+        "show.minutes",
+        "show.lecture",
         "practice.plain",
         "practice.compare",
         "practice.exercise",
@@ -47,6 +51,7 @@ LEVELS = {  # a module imports from its own line or from those above it, never i
         "practice.progress",
         "practice.check",
         "practice.quiz",
+        "practice.predict",
     ),
     6: ("grading", "cli"),
 }

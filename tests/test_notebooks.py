@@ -7,6 +7,7 @@ others hold by their asserts. `python3 start.py test -k "runs and 04"` runs that
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -21,6 +22,8 @@ from typing import Any
 import nbformat
 import pytest
 import torch
+
+from course.practice.predict import FIRST, FOLD, MARK
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -51,10 +54,22 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
 
 
+def without_sentences(path: Path, copy: Path) -> Path:
+    """A copy of a notebook without the sentences above what is folded: they are stored, and no cell prints them."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("metadata") != FOLD]
+    nbformat.write(notebook, copy)
+    return copy
+
+
 def run_in_chain_order(
     notebooks: list[Path], folder: Path, device: str, say: Callable[[str], None]
 ) -> dict[str, Outcome]:
     """Run notebooks under nbval in one pytest; returns stem -> Outcome and says the seconds of each."""
+    (folder / "notebooks").mkdir()
+    notebooks = [without_sentences(path, folder / "notebooks" / path.name) for path in notebooks]
     settings = folder / "nbval.ini"
     settings.write_text("[pytest]\n")  # not the project's settings, which are for its own tests
     report = folder / "report.xml"
@@ -228,10 +243,16 @@ def test_no_progress_bar_is_left_over(committed):
         assert not re.search(r"\d+%\|", shown), f"{path.name}, cell {number} leaves a progress bar: {shown[:80]}"
 
 
+def asks_for_a_prediction(cell: Any) -> bool:
+    """Is it a cell with `guess = predict(...)`?"""
+    return cell.cell_type == "code" and cell.source.startswith("guess = predict(")
+
+
 def test_it_has_prose_between_any_two_code_cells(committed):
     path, notebook = committed
     kinds = [cell.cell_type for cell in notebook.cells]
-    pairs = [number for number in range(1, len(kinds)) if kinds[number - 1] == kinds[number] == "code"]
+    asks = [asks_for_a_prediction(cell) for cell in notebook.cells]  # a question to click on is prose, too
+    pairs = [n for n in range(1, len(kinds)) if kinds[n - 1] == kinds[n] == "code" and not asks[n - 1]]
     assert not pairs, f"{path.name}: no sentence before the code cells {pairs}"
 
 
@@ -240,14 +261,45 @@ def test_what_is_to_be_predicted_is_folded_until_the_cell_runs(committed):
     folded = [cell.metadata.get("jupyter", {}).get("outputs_hidden", False) for cell in cells]
     questions = [i for i, cell in enumerate(cells) if cell.cell_type == "markdown" and "**Predict first" in cell.source]
     assert questions and not any(folded[: questions[0]]), "before the first question nothing is folded"
+    for i, cell in enumerate(cells):
+        assert not folded[i] or (cell.outputs[0].metadata == FOLD and cell.outputs[0].data["text/html"] == FIRST), (
+            f"JupyterLab shows the first line of what is folded, and of cell {i} that is no sentence: make notebooks"
+        )
     for question in questions:
-        shown = next(i for i in range(question + 1, len(cells)) if cells[i].get("outputs"))
+        shown = next(
+            i
+            for i in range(question + 1, len(cells))
+            if cells[i].get("outputs") and not asks_for_a_prediction(cells[i])
+        )
         assert folded[shown], f"cell {shown} answers the question of cell {question}"
     for i, cell in enumerate(cells):
         if cell.source.startswith("**Finding"):
             after = next((j for j in range(i + 1, len(cells)) if cells[j].get("outputs")), None)
             asked = any(i <= question < after for question in questions) if after else True
             assert asked or not folded[after], f"cell {after} comes after a finding, and no question"
+
+
+def test_every_question_is_answered_by_a_click_before_the_result_opens(committed):
+    path, notebook = committed
+    cells = notebook.cells
+    asked = [i for i, cell in enumerate(cells) if asks_for_a_prediction(cell)]
+    questions = [i for i, cell in enumerate(cells) if cell.cell_type == "markdown" and "**Predict first" in cell.source]
+    assert len(asked) == len(questions), f"{path.name}: {len(questions)} questions, {len(asked)} to click on"
+    names = []
+    for question, place, end in zip(questions, asked, [*questions[1:], len(cells)], strict=True):
+        cell = cells[place]
+        call = ast.parse(cell.source).body[0].value
+        names.append(ast.literal_eval(call.args[0]))
+        assert question < place < end and names[-1].startswith(path.name[:2] + " ")
+        assert cell.metadata.get("jupyter", {}).get("source_hidden"), f"fold cell {place}: its source holds the answer"
+        assert cell.source.split("\n")[0] == "guess = predict(", f"JupyterLab shows the first line of cell {place}"
+        assert [output.metadata for output in cell.outputs] == [MARK] and "text/html" in cell.outputs[0].data
+        assert cells[place + 1].metadata.get("jupyter", {}).get("outputs_hidden"), f"cell {place + 1} is not the result"
+        told = [cells[i].source for i in range(place, end) if cells[i].cell_type == "code"]
+        calls = re.findall(r"^guess\.tell\((.*)\)$", "\n".join(told), re.MULTILINE)
+        right = any(keyword.arg == "right" for keyword in call.keywords)
+        assert len(calls) == 1 and bool(calls[0]) != right, f"{names[-1]}: what came out is told once"
+    assert len({*names}) == len(names)
 
 
 def test_its_quiz_does_not_show_the_answers(committed):

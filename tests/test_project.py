@@ -31,7 +31,7 @@ def lines_of(lock: str) -> list[Requirement]:
     return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
 
 
-LOCK, GRADING = lines_of("requirements.lock"), lines_of("requirements-grading.lock")
+LOCK, EXTRA_LOCKS = lines_of("requirements.lock"), ("grading", "site")
 BOUNDS = [Requirement(text) for text in PROJECT["dependencies"] + EXTRAS["test"]]
 SYSTEMS = {
     "Linux": {
@@ -85,18 +85,27 @@ def test_the_lock_holds_every_dependency_within_its_bounds(system, python):
         assert version in bound.specifier, f"the lock's {bound.name} {version} leaves {bound}: run `make lock`"
 
 
-def test_what_grading_needs_is_locked_beside_it_and_installed():
-    versions = {canonicalize_name(line.name): next(iter(line.specifier)) for line in GRADING}
+@pytest.mark.parametrize("extra", EXTRA_LOCKS)
+def test_what_teachers_need_is_locked_beside_it_and_installed(extra):
+    lines = lines_of(f"requirements-{extra}.lock")
+    versions = {canonicalize_name(line.name): next(iter(line.specifier)) for line in lines}
     everywhere = {canonicalize_name(line.name): next(iter(line.specifier)) for line in LOCK} | versions
     for line in LOCK:  # a package of other systems may be needed on all of them here: then in the same version
         same = versions.get(canonicalize_name(line.name), next(iter(line.specifier)))
         assert same.version in line.specifier, f"{line.name} has two versions: run `make lock`"
-    for text in EXTRAS["grading"]:
+    for text in EXTRAS[extra]:
         bound = Requirement(text)
         assert everywhere[canonicalize_name(bound.name)].version in bound.specifier, f"{bound}: run `make lock`"
-    for line in GRADING:
+    for line in lines:
         if line.marker is None or line.marker.evaluate():
             assert Version(metadata.version(line.name)).public in line.specifier, f"{line}: python3 start.py test"
+
+
+def test_the_locks_beside_it_agree_with_each_other():
+    grading, site = (
+        {line.name: str(line.specifier) for line in lines_of(f"requirements-{e}.lock")} for e in EXTRA_LOCKS
+    )
+    assert [name for name in {*grading} & {*site} if grading[name] != site[name]] == []
 
 
 def test_the_lock_leaves_torchs_gpu_packages_to_torch():

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tools"), str(Path(__file__).parent)]
 look = pytest.importorskip("look", reason="playwright is not installed", exc_type=ImportError)
 
+from contrast import CONTRASTS  # noqa: E402
 from playwright.sync_api import expect  # noqa: E402
 from pupils import HOSTILE, POSSIBLE, SET, alike, crowd, handed_in, results, roster  # noqa: E402
 
@@ -25,35 +26,6 @@ from course.grading.book import Book  # noqa: E402
 pytestmark = pytest.mark.skipif(
     look.browser_here() is None and "CI" not in os.environ, reason="there is no Chromium on this machine"
 )
-# The contrast of each text with what is behind it (WCAG 2.2, 1.4.3), the worst first: [[ratio, text], ...]
-CONTRASTS = """() => {
-    const channels = (color) => color.match(/[\\d.]+/g).map(Number);
-    const light = (color) => channels(color).slice(0, 3).map((v) => v / 255)
-        .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-    const behind = (node) => {
-        for (let e = node; e; e = e.parentElement) {
-            const color = getComputedStyle(e).backgroundColor;
-            if ((channels(color)[3] ?? 1) > 0) return color;
-        }
-        throw Error("nothing is behind " + node.textContent);
-    };
-    const found = [];
-    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    while (walker.nextNode()) {
-        const node = walker.currentNode.parentElement, text = walker.currentNode.textContent.trim();
-        if (!text || !node.checkVisibility() || node.closest("svg")) continue;
-        const [a, b] = [light(getComputedStyle(node).color), light(behind(node))].sort((x, y) => y - x);
-        found.push([(a + 0.05) / (b + 0.05), text]);
-    }
-    for (const text of document.querySelectorAll("svg text")) {
-        const bar = text.classList.contains("onbar") ? text.previousElementSibling : null;
-        const ground = bar ? getComputedStyle(bar).fill : behind(text.closest("svg"));
-        const [a, b] = [light(getComputedStyle(text).fill), light(ground)].sort((x, y) => y - x);
-        found.push([(a + 0.05) / (b + 0.05), text.textContent]);
-    }
-    return found.sort((x, y) => x[0] - y[0]);
-}"""
 NAMES = "() => [...document.querySelectorAll('#learners tbody th a bdi')].map(e => e.textContent)"
 COLUMN = "n => [...document.querySelectorAll('#learners tbody tr')].map(row => row.cells[n].textContent)"
 CLIPPED = """() => [...document.querySelectorAll("table, .wide, svg, p, li, th, td")]

@@ -69,7 +69,7 @@ def make_course(folder: Path) -> Path:
         wheel.writestr("tools-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tools\nVersion: 1\n")
         wheel.writestr("tools-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr("tools-1.dist-info/RECORD", "")
-    for lock in ("requirements.lock", "requirements-grading.lock"):
+    for lock in ("requirements.lock", "requirements-grading.lock", "requirements-site.lock"):
         (folder / lock).write_text("./tools-1-py3-none-any.whl\n", encoding="utf-8")
     (folder / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
     (folder / "backend.py").write_text(BACKEND, encoding="utf-8")

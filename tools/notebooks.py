@@ -23,34 +23,34 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from course.practice.predict import FIRST, FOLD, MARK
+
 ROOT = Path(__file__).resolve().parent.parent
 CELL_LIMIT = 1800  # seconds, after which a cell hangs: the longest takes 4 minutes, 12 on a slow laptop
 
 
-def widgets_in_order(notebook: Any) -> list[str]:
-    """The random names of the stored widgets, in an order that depends on the notebook alone."""
+def widgets_shown(notebook: Any) -> list[str]:
+    """The random names of the stored widgets that are shown, each before what it is made of."""
     stored = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
     state = stored.get("state", {})
-    names = [
+    queue = [
         output.data["application/vnd.jupyter.widget-view+json"]["model_id"]
         for cell in notebook.cells
         for output in cell.get("outputs", ())
         if "application/vnd.jupyter.widget-view+json" in output.get("data", {})
     ]
-    alone = sorted(state, key=lambda name: re.sub(r"[0-9a-f]{32}", "", json.dumps(state[name], sort_keys=True)))
     order: dict[str, None] = {}
-    for queue in (names, alone):
-        while queue:  # a shown widget, then those it is made of, and so on
-            name = queue.pop(0)
-            if name in state and name not in order:
-                order[name] = None
-                queue += re.findall(r"IPY_MODEL_([0-9a-f]{32})", json.dumps(state[name], sort_keys=True))
+    while queue:
+        name = queue.pop(0)
+        if name in state and name not in order:
+            order[name] = None
+            queue += re.findall(r"IPY_MODEL_([0-9a-f]{32})", json.dumps(state[name], sort_keys=True))
     return list(order)
 
 
 def steady(notebook: Any, stem: str) -> Any:
     """The notebook without what differs between two equal runs."""
-    widgets, order = notebook.metadata.get("widgets"), widgets_in_order(notebook)
+    widgets, order = notebook.metadata.get("widgets"), widgets_shown(notebook)
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python", "file_extension": ".py"},
@@ -70,6 +70,7 @@ def fold_predictions(notebook: Any) -> None:
     """Fold the outputs between "Predict first" and the finding, so that JupyterLab does not give the answer away.
 
     It unfolds them when the cell is run. A finding is a paragraph that begins so; a heading ends the question, too.
+    Of what is folded JupyterLab shows the first line, so a sentence comes first. What asks stays open.
     """
     asked = False
     for cell in notebook.cells:
@@ -79,10 +80,27 @@ def fold_predictions(notebook: Any) -> None:
             continue
         folds = cell.metadata.pop("jupyter", {})
         folds.pop("outputs_hidden", None)
-        if asked and cell.outputs:
+        asks = any(output.get("metadata") == MARK for output in cell.outputs)
+        cell.outputs = [output for output in cell.outputs if output.get("metadata") != FOLD]
+        if asked and cell.outputs and not asks:
             folds["outputs_hidden"] = True
+            first = {"text/html": FIRST, "text/plain": FIRST}
+            cell.outputs.insert(0, nbformat.v4.new_output("display_data", data=first, metadata=FOLD))
         if folds:
             cell.metadata["jupyter"] = folds
+
+
+def leave_questions_as_text(notebook: Any) -> None:
+    """Leave out the buttons of predictions: before the cell is run nobody hears them, and their text says the same."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if output.get("metadata") == MARK:
+                output.data.pop("application/vnd.jupyter.widget-view+json", None)
+    stored = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
+    shown = {*widgets_shown(notebook)}
+    stored["state"] = {name: state for name, state in stored.get("state", {}).items() if name in shown}
+    if not shown:
+        notebook.metadata.pop("widgets", None)
 
 
 class Client(NotebookClient):
@@ -99,15 +117,12 @@ def drop_closed_widgets(notebook: Any) -> None:
     """Leave out the outputs of widgets that are gone, such as a progress bar that has reached its end."""
     view = "application/vnd.jupyter.widget-view+json"
     stored = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
-    alive, shown = stored.get("state", {}), 0
+    alive = stored.get("state", {})
     for cell in notebook.cells:
         if cell.cell_type == "code":
             views = [output for output in cell.outputs if view in output.get("data", {})]
             closed = [output for output in views if output.data[view]["model_id"] not in alive]
             cell.outputs = [output for output in cell.outputs if output not in closed]
-            shown += len(views) - len(closed)
-    if not shown:
-        notebook.metadata.pop("widgets", None)
 
 
 def merge_streams(notebook: Any) -> None:
@@ -137,6 +152,7 @@ def run(path: Path) -> float:
     client.execute(stderr=subprocess.DEVNULL)  # the kernel's own log, not the cells' output
     seconds = time.perf_counter() - start
     drop_closed_widgets(notebook)
+    leave_questions_as_text(notebook)
     merge_streams(notebook)
     fold_predictions(notebook)
     done = path.with_suffix(".ipynb.partial")

@@ -1,4 +1,4 @@
-"""What a learner has tried and passed: one line per `check` in a file of their own, and tables made of it.
+"""What a learner has tried, passed and predicted: one line for each in a file of their own, and tables made of it.
 
 The file is only appended to, so an interrupted notebook loses nothing, and two notebooks may write to it. (If they do
 so at the very same moment, Windows may lose a line; a line that cannot be read is passed over.)
@@ -6,19 +6,21 @@ so at the very same moment, Windows may lose a line; a line that cannot be read 
 
 from __future__ import annotations
 
+import contextlib
 import html
 import itertools
 import json
 import os
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from course.chain import store
-from course.practice import exercises
-from course.practice.exercise import Exercise, Verdict
+
+if TYPE_CHECKING:  # predictions do without torch, which the exercises import
+    from course.practice.exercise import Exercise, Verdict
 
 PAUSE = 15 * 60  # seconds; after a longer pause between two checks the clock has not run on
 
@@ -40,9 +42,14 @@ def file() -> Path:
 
 def record(exercise: Exercise, verdict: Verdict) -> str:
     """Note a check. Returns "", or where it could not be written a sentence that says so: a check never fails by it."""
+    return note({"exercise": exercise.id, "status": verdict.status, "time": round(time.time(), 1)})
+
+
+def note(entry: dict[str, Any]) -> str:
+    """Add an entry to the learner's file. Returns "", or where it could not be written a sentence that says so."""
     try:
         file().parent.mkdir(parents=True, exist_ok=True)
-        append(file(), [{"exercise": exercise.id, "status": verdict.status, "time": round(time.time(), 1)}])
+        append(file(), [entry])
     except OSError as error:
         return f"Your progress could not be noted in {file()}: {error.strerror or error}."
     return ""
@@ -58,16 +65,22 @@ def append(path: Path, entries: Iterable[dict[str, Any]]) -> None:
         os.fsync(log.fileno())
 
 
-def states() -> list[State]:
-    """Every exercise of the course and where the learner stands. Lines that cannot be read are passed over."""
-    checks: dict[str, list[dict[str, Any]]] = {}
+def entries() -> Iterator[dict[str, Any]]:
+    """What was noted, line by line. Lines that cannot be read are passed over."""
     if file().exists():
         for line in file().read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                entry = json.loads(line)
-                checks.setdefault(entry["exercise"], []).append({"status": entry["status"], "time": entry["time"] + 0})
-            except (ValueError, KeyError, TypeError):
-                continue
+            with contextlib.suppress(ValueError):
+                yield json.loads(line)
+
+
+def states() -> list[State]:
+    """Every exercise of the course and where the learner stands. Lines that cannot be read are passed over."""
+    from course.practice import exercises
+
+    checks: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries():
+        with contextlib.suppress(KeyError, TypeError):
+            checks.setdefault(entry["exercise"], []).append({"status": entry["status"], "time": entry["time"] + 0})
     found = []
     for exercise in exercises.everything().values():
         mine = checks.get(exercise.id, [])
@@ -85,6 +98,49 @@ def states() -> list[State]:
     return found
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """What a learner predicted. of: the number of choices, or [lowest, highest]. outcome: what came out, or None."""
+
+    answer: Any
+    of: Any
+    outcome: Any = None
+
+
+def predictions() -> dict[str, Prediction]:
+    """Name -> prediction, of all that were answered: the first answer counts, and the last outcome.
+
+    If the question was changed since, by other choices or another scale, its answer counts anew.
+    """
+    found: dict[str, Prediction] = {}
+    for entry in entries():
+        with contextlib.suppress(KeyError, TypeError):
+            name = entry["prediction"]
+            if "outcome" in entry:
+                found[name] = replace(found[name], outcome=entry["outcome"])
+            elif name not in found or found[name].of != entry["of"]:  # else it was answered before
+                found[name] = Prediction(entry["answer"], entry["of"])
+    return found
+
+
+def calibration(notebook: str = "") -> str:
+    """How well the learner predicts, in one sentence; "" where no outcome is known yet.
+
+    Choices: how many were right, beside what chance alone would give. Numbers: the mean distance from what came out,
+    in percent of the scale that was offered.
+    """
+    known = [p for name, p in predictions().items() if name.startswith(notebook[:2]) and p.outcome is not None]
+    chosen = [p for p in known if isinstance(p.of, int)]
+    parts = []
+    if chosen:
+        right, chance = sum(p.answer == p.outcome for p in chosen), sum(1 / p.of for p in chosen)
+        parts.append(f"{right} of {len(chosen)} choices right (chance alone: {chance:.1f})")
+    off = [abs(p.answer - p.outcome) / (p.of[1] - p.of[0]) for p in known if isinstance(p.of, list)]
+    if off:
+        parts.append(f"numbers off by {sum(off) / len(off):.0%} of the scale ({len(off)})")
+    return f"Your predictions: {', '.join(parts)}." if parts else ""
+
+
 def upcoming(found: list[State]) -> State | None:
     """What to do next: the first exercise begun and not passed, else the first not passed."""
     open_ones = [state for state in found if not state.passed]
@@ -96,6 +152,7 @@ class Panel:
 
     def __init__(self, notebook: str = ""):
         self.states = [state for state in states() if state.exercise.id.startswith(notebook[:2])]
+        self.predicted = calibration(notebook)
 
     def __repr__(self) -> str:
         lines = []
@@ -109,13 +166,14 @@ class Panel:
 
     @property
     def summary(self) -> str:
-        """One sentence: how far, and what next."""
+        """How far, what next, and how well the learner predicts."""
         passed = [state for state in self.states if state.passed]
         points = sum(state.exercise.points for state in passed)
         total = sum(state.exercise.points for state in self.states)
         after = upcoming(self.states)
         then = f" Next: {after.exercise.id}, {after.exercise.title}." if after else " All done."
-        return f"{len(passed)} of {len(self.states)} exercises passed, {points} of {total} points.{then}"
+        said = f"{len(passed)} of {len(self.states)} exercises passed, {points} of {total} points.{then}"
+        return f"{said} {self.predicted}".strip()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         rows = []

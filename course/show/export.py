@@ -24,7 +24,9 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 TEMPLATE = Path(__file__).parent / "templates" / "page.html.j2"
 OURS = 'content="course export"'  # the template's mark
+FOLD = {"course": "fold"}  # the metadata of the sentence above a folded output, see `course.practice.predict`
 WIDGET = "application/vnd.jupyter.widget-view+json"
+FOR_ENGINEERS, FOR_ALL = "*For engineers.*", "*For all again.*"  # where such a part has no heading, and after it
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]*\.ipynb)(#[^)]*)?\)")
 
 
@@ -45,13 +47,17 @@ class MathRenderer(IPythonRenderer):
         return convert(rf"\begin{{{name}}}{body}\end{{{name}}}", display="block")
 
 
-class PageExporter(HTMLExporter):  # type: ignore[misc]  # nbconvert has no types
-    """nbconvert's page, with our template and our formulas."""
+class MathMarkdown:
+    """What an exporter needs to turn Markdown into HTML with MathML."""
 
     @pass_context
     def markdown2html(self, context: Any, source: str) -> str:
         """The filter that turns a cell's Markdown into HTML."""
         return MarkdownWithMath(renderer=MathRenderer(escape=False, exclude_anchor_links=True)).render(source)
+
+
+class PageExporter(MathMarkdown, HTMLExporter):  # type: ignore[misc]  # nbconvert has no types
+    """nbconvert's page, with our template and our formulas."""
 
 
 def named(names: Iterable[str]) -> list[Path]:
@@ -68,9 +74,10 @@ def named(names: Iterable[str]) -> list[Path]:
     return found
 
 
-def page(notebook: Path, beside: Iterable[str] = ()) -> str:
+def page(notebook: Path, beside: Iterable[str] = (), reader: str = "all") -> str:
     """The HTML of a notebook, with the outputs that are stored in it.
 
+    reader: "generalist" leaves out what is marked for engineers.
     beside: the stems of the notebooks that are exported into the same folder; a link to one of them leads to its page,
     any other notebook's name stays as text.
     """
@@ -81,9 +88,15 @@ def page(notebook: Path, beside: Iterable[str] = ()) -> str:
         stem = Path(link[2]).stem
         return f"[{link[1]}]({stem}.html{link[3] or ''})" if stem in pages and "/" not in link[2] else link[1]
 
+    if reader == "generalist":
+        content.cells = [cell for cell in content.cells if track(cell) != "engineer"]
     for cell in content.cells:
         if cell.cell_type == "markdown":
+            if reader == "generalist":
+                cell.source = cell.source.removeprefix(FOR_ALL).lstrip()
             cell.source = LINK.sub(to_page, cell.source)
+        if "outputs" in cell:  # the page has a sentence of its own above a fold
+            cell.outputs = [output for output in cell.outputs if output.get("metadata") != FOLD]
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET, None)  # the picture beside it stays
     content.metadata.pop("widgets", None)
@@ -91,6 +104,12 @@ def page(notebook: Path, beside: Iterable[str] = ()) -> str:
     exporter = PageExporter(raw_template=TEMPLATE.read_text(encoding="utf-8"))
     html, _ = exporter.from_notebook_node(content)
     return str(html)
+
+
+def track(cell: nbformat.NotebookNode) -> str:
+    """Whom a cell is for, as its metadata say: "engineer" where only engineers need it, else "all"."""
+    mark = cell.metadata.get("course")
+    return str(mark["track"]) if isinstance(mark, dict) and "track" in mark else "all"
 
 
 def heading(content: nbformat.NotebookNode) -> str | None:
@@ -102,17 +121,24 @@ def heading(content: nbformat.NotebookNode) -> str | None:
     return None
 
 
-def export(names: Iterable[str], into: Path) -> list[Path]:
+def export(names: Iterable[str], into: Path, reader: str = "all") -> list[Path]:
     """Write the pages of these notebooks (of all, without names) into a folder, which is made if need be.
+
+    reader: as in `page`.
 
     Raises FileExistsError, before anything is written, where a page's name is that of a file which is not such a page.
     """
     notebooks = named(names)
     checkpoint.probe(into)
     made = [into / f"{notebook.stem}.html" for notebook in notebooks]
-    for path in made:
+    only_ours(made)
+    for notebook, path in zip(notebooks, made, strict=True):
+        path.write_text(page(notebook, {one.stem for one in notebooks}, reader), encoding="utf-8")
+    return made
+
+
+def only_ours(paths: Iterable[Path]) -> None:
+    """Raise FileExistsError where one of these is a file that the course did not write."""
+    for path in paths:
         if path.exists() and not (path.is_file() and OURS in path.read_text(encoding="utf-8", errors="replace")):
             raise FileExistsError(f"{path} is no page of the course; name another folder with --into.")
-    for notebook, path in zip(notebooks, made, strict=True):
-        path.write_text(page(notebook, {one.stem for one in notebooks}), encoding="utf-8")
-    return made

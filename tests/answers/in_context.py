@@ -288,6 +288,17 @@ def mix_heads(results, w_out, quiet):
 """,
             "another value",
         ),
+        (
+            """
+def mix_heads(results, w_out, quiet):  # right, but a plain 0 where all are silent
+    d_head, mixed = results.shape[2], 0
+    for head in range(results.shape[1]):
+        if head not in quiet:
+            mixed = mixed + results[:, head] @ w_out[head * d_head : (head + 1) * d_head]
+    return mixed
+""",
+            "another type",
+        ),
     ],
     "06-few-shot": [
         (

@@ -161,7 +161,7 @@ def the_largest(weights: Tensor, tokens: Tensor) -> float:
 
 
 def some_heads(chance: torch.Generator) -> Iterator[dict[str, Any]]:
-    for T, H, d_head, quiet in ((2, 2, 3, [1]), (3, 4, 2, [0, 2]), (2, 3, 4, [])):
+    for T, H, d_head, quiet in ((2, 2, 3, [1]), (3, 4, 2, [0, 2]), (2, 3, 4, []), (2, 2, 2, [0, 1])):
         yield head_case(chance, T, H, d_head, quiet)
 
 
@@ -169,12 +169,17 @@ def wide_heads(chance: torch.Generator) -> Iterator[dict[str, Any]]:
     for n in (0, 1, 2, 3):
         H = whole(chance, n + 2, 7)
         yield head_case(chance, whole(chance, 1, 9), H, whole(chance, 2, 8), different(chance, n, 0, H))
+    H = whole(chance, 2, 7)
+    yield head_case(chance, whole(chance, 2, 9), H, whole(chance, 2, 8), different(chance, H, 0, H))  # all are silent
+    quiet, wider = [whole(chance, 0, H - 1)], whole(chance, 1, 9)
+    yield head_case(chance, whole(chance, 2, 9), H, whole(chance, 2, 8), quiet, wider)  # D is not H · d_head
 
 
-def head_case(chance: torch.Generator, T: int, H: int, d_head: int, quiet: list[int]) -> dict[str, Any]:
+def head_case(chance: torch.Generator, T: int, H: int, d_head: int, quiet: list[int], wider: int = 0) -> dict[str, Any]:
+    """Heads, and a matrix that mixes them into a stream, `wider` than they are together."""
     return {
         "results": torch.randn(T, H, d_head, generator=chance),
-        "w_out": torch.randn(H * d_head, H * d_head, generator=chance),
+        "w_out": torch.randn(H * d_head, H * d_head + wider, generator=chance),
         "quiet": quiet,
     }
 

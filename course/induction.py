@@ -128,11 +128,6 @@ def prefix_score(weights: Tensor, tokens: Tensor) -> Tensor:
     return found.permute(0, 3, 1, 2)[again].mean(dim=0)
 
 
-def previous_score(weights: Tensor) -> Tensor:
-    """How much of its attention each head gives to the token just before. weights: (B, L, H, T, T). Returns (L, H)."""
-    return weights.diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=(0, -1))
-
-
 @torch.no_grad()
 def copying_score(model: GPT, tokens: Tensor) -> Tensor:
     """How far each head raises the score of the very token that it looks at, against the others it could look at.

@@ -23,7 +23,8 @@ import nbformat
 import pytest
 import torch
 
-from course.practice.predict import FIRST, FOLD, MARK
+from course.practice.predict import FIRST, MARK
+from course.show.widgets import FOLD
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -319,7 +319,7 @@ def _read(folder: Path, expect: str | None) -> tuple[bytes | None, dict[str, Any
     """(bytes of the tensors, config, the folder they lie in), all checked."""
     with _plain_errors(f"{folder} could not be read"):
         while True:
-            place, stamp = _place(folder), _stamp(folder)
+            place, stamp = _look(folder)
             if place is None:
                 what = "is a file, not a folder" if folder.is_file() else "holds no checkpoint"
                 raise FileNotFoundError(
@@ -330,20 +330,26 @@ def _read(folder: Path, expect: str | None) -> tuple[bytes | None, dict[str, Any
                 _check_kind(config, expect, place / CONFIG, folder)
                 return _read_tensors(place / TENSORS, config, folder), config, place
             except (FileNotFoundError, ValueError):
-                if stamp == _stamp(folder):  # else somebody saved while we read: look again
+                if (place, stamp) == _look(folder):  # else somebody saved while we read: look again
                     raise
 
 
-def _stamp(folder: Path) -> tuple[Path, int, int] | None:
-    """Changes with every save."""
-    place = _place(folder)
-    if place is None or not (place / CONFIG).exists():
-        return None
-    try:
-        found = (place / CONFIG).stat()
-    except FileNotFoundError:  # renamed this moment
-        return None
-    return place, found.st_ino, found.st_mtime_ns
+def _look(folder: Path) -> tuple[Path | None, tuple[int, int] | None]:
+    """Where the checkpoint lies, and a stamp that changes with every save; both of one look.
+
+    Another program may move the folder between the two questions: then it is looked for again. A checkpoint
+    without a config has no stamp, however often one looks.
+    """
+    for _ in range(3):
+        place = _place(folder)
+        if place is None:
+            return None, None
+        try:
+            found = (place / CONFIG).stat()
+        except FileNotFoundError:  # renamed this moment, or not there
+            continue
+        return place, (found.st_ino, found.st_mtime_ns)
+    return place, None
 
 
 def _read_config(path: Path, folder: Path) -> dict[str, Any]:

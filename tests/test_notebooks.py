@@ -23,7 +23,8 @@ import nbformat
 import pytest
 import torch
 
-from course.practice.predict import FIRST, FOLD, MARK
+from course.practice.predict import FIRST, MARK
+from course.show.widgets import FOLD
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -34,6 +35,7 @@ CHAIN = (
     "03_transformer",
     "04_pretraining",
     "05_generation",
+    "06_in_context",
     "08_sft",
     "09_reward_model",
     "10_rlhf_ppo",

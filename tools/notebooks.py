@@ -23,7 +23,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from course.practice.predict import FIRST, FOLD, MARK
+from course.practice.predict import FIRST, MARK
+from course.show.widgets import FOLD
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_LIMIT = 1800  # seconds, after which a cell hangs: the longest takes 4 minutes, 12 on a slow laptop

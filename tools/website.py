@@ -19,7 +19,8 @@ from sphinx.cmd.build import build_main
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from course.show.export import FOLD, WIDGET  # noqa: E402
+from course.show.export import WIDGET  # noqa: E402
+from course.show.widgets import FOLD  # noqa: E402
 
 SITE = ROOT / "docs" / "site"
 ROOMS = ("", "world", "chain", "practice", "show")  # grading is for teachers, who have a guide

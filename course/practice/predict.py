@@ -35,8 +35,7 @@ COVER = f"""<style>
     content: "Your prediction first: the result opens with your answer above."; font-style: italic;
     padding: 0.4em 5em; }}
 </style>"""
-MARK = {"course": "prediction"}  # the metadata of a question's output, and
-FOLD = {"course": "fold"}  # of the sentence above what is folded
+MARK = {"course": "prediction"}  # the metadata of a question's output
 
 
 class Prediction:

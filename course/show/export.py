@@ -19,12 +19,12 @@ from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from course import checkpoint
+from course.show.widgets import FOLD
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 TEMPLATE = Path(__file__).parent / "templates" / "page.html.j2"
 OURS = 'content="course export"'  # the template's mark
-FOLD = {"course": "fold"}  # the metadata of the sentence above a folded output, see `course.practice.predict`
 WIDGET = "application/vnd.jupyter.widget-view+json"
 FOR_ENGINEERS, FOR_ALL = "*For engineers.*", "*For all again.*"  # where such a part has no heading, and after it
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]*\.ipynb)(#[^)]*)?\)")

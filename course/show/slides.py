@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from nbformat import v4
 
 from course.show.excerpt import CODE_LINE, pieces, worth_projecting
-from course.show.export import FOLD
+from course.show.widgets import FOLD
 
 HEIGHT = 600  # of 720 pixels: what the title and the margins leave
 LINE, FIGURE, FORMULA = 38, 470, 95  # pixels

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from course.chat import Conversation
 
 LETTERS = "ABCDEFGH"
+FOLD = {"course": "fold"}  # the metadata of the sentence that stands above a folded output
 
 
 class Html:

@@ -13,6 +13,7 @@ TOPICS = {  # notebook -> module
     "03_transformer": "transformer",
     "04_pretraining": "pretraining",
     "05_generation": "generation",
+    "06_in_context": "in_context",
     "08_sft": "sft",
     "09_reward_model": "reward_model",
     "10_rlhf_ppo": "rlhf_ppo",

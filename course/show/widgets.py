@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 LETTERS = "ABCDEFGH"
 FOLD = {"course": "fold"}  # the metadata of the sentence that stands above a folded output
+COMPARED = "nbval-check-output"  # the tag of a cell whose text must be the committed one
+COMPARED_BELOW = "check-output-below-fold"  # the same where a fold lies above, which nbval does not know of
+
+
+def below_fold(outputs: Sequence[Any]) -> list[Any]:
+    """The outputs of a notebook's cell without that sentence: it is stored, and no cell prints it."""
+    return [output for output in outputs if output.get("metadata") != FOLD]
 
 
 class Html:

@@ -134,10 +134,23 @@ def curves(
             scale = getattr(axes, f"{axis}axis")
             scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))  # 100, not 10²
             scale.set_minor_formatter(LogFormatter())
-        if len(series) > 1:
-            axes.legend()
+        _name_lines(axes)
 
     return draw(paint, alt, caption, size)
+
+
+def _name_lines(axes: Axes, below: bool = False) -> None:
+    """A legend where there is more than one line: in the picture up to four lines, since more fill it; then outside.
+
+    below: below all panels of the figure, not at the right of these axes.
+    """
+    lines = len(axes.get_legend_handles_labels()[0])
+    if lines > 4 and below:
+        axes.get_figure().legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=(lines + 1) // 2)
+    elif lines > 4:
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    elif lines > 1:
+        axes.legend()
 
 
 def panels(
@@ -159,8 +172,7 @@ def panels(
             _paint_lines(ax, series, smooth)
             _paint_levels(ax, (levels or {}).get(title))
             ax.set(title=title, xlabel=x, ylabel=y)
-        if any(len(series) > 1 for series, _ in parts.values()):
-            axes[0].legend()
+        _name_lines(axes[0], below=True)
 
     return draw(paint, alt, caption, size, columns=len(parts))
 

@@ -146,7 +146,7 @@ def _name_lines(axes: Axes, below: bool = False) -> None:
     """
     lines = len(axes.get_legend_handles_labels()[0])
     if lines > 4 and below:
-        axes.get_figure().legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=(lines + 1) // 2)
+        axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=(lines + 1) // 2)
     elif lines > 4:
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     elif lines > 1:

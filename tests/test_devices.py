@@ -31,6 +31,7 @@ from course import (
     huggingface,
     induction,
     loop,
+    lora,
     ngram,
     optimizer,
     reward,
@@ -228,7 +229,7 @@ def same(found: Any, expected: Any) -> None:
     torch.testing.assert_close(found.detach().cpu(), expected.detach().cpu(), rtol=1e-4, atol=1e-4)
 
 
-def model_on(device: torch.device, config: GPTConfig = SMALL, seed: int = 0) -> GPT:
+def model_on(device: torch.device | str, config: GPTConfig = SMALL, seed: int = 0) -> GPT:
     """Untied, so that an untrained model does not merely repeat what it reads."""
     config = replace(config, tie_embeddings=False)
     return GPT(config, torch.Generator().manual_seed(seed)).to(device).eval()
@@ -386,6 +387,24 @@ def real_grpo(device: torch.device, tmp_path: Path) -> None:
     assert len(records) == 2 and policy.head.weight.device.type == device.type
 
 
+def real_lora(device: torch.device, tmp_path: Path) -> None:
+    tokens = ids("cpu", 2, 9)
+    for config in CONFIGS:
+        here, there = (
+            lora.add_lora(model_on(d, config), rank=2, generator=runtime.generator(3)) for d in ("cpu", device)
+        )
+        adapter = {name: tensor + 0.1 for name, tensor in lora.adapter_of(here).items()}
+        for model in (here, there):
+            lora.load_adapter(model, adapter)
+        same(there(tokens.to(device)), here(tokens))
+        same(lora.merge(there)(tokens.to(device)), here(tokens))
+        with lora.mixed(there, [lora.adapter_of(there), adapter], [1, 0]) as model:
+            same(model(tokens.to(device)), here(tokens))
+        loss = there(tokens.to(device)).sum()
+        loss.backward()
+        assert all(layer.A.grad is not None for _, layer in lora.adapted(there))
+
+
 def real_induction(device: torch.device, tmp_path: Path) -> None:
     data = induction.RepeatedBatches(T=12, periods=(3, 5), vocab_size=20, batch_size=4)
     tokens, _ = data[0]
@@ -483,6 +502,7 @@ REAL: dict[str, Callable[[torch.device, Path], None]] = {
     "dpo": real_dpo,
     "grpo": real_grpo,
     "induction": real_induction,
+    "lora": real_lora,
     "own_text": real_own_text,
     "checkpoint": real_checkpoint,
     "store": real_store,

@@ -32,7 +32,7 @@ LEVELS = {  # a module imports from its own line or from those above it, never i
         "checkpoint",
     ),
     1: ("attention", "transformer", "encoder_decoder", "decode", "huggingface", "optimizer"),
-    2: ("loop", "train", "generate", "chat"),
+    2: ("loop", "train", "generate", "chat", "lora"),
     3: ("sft", "reward", "rl", "dpo", "grpo", "evaluate", "ngram", "induction"),
     4: ("chain.store", "chain.own_text", "chain.recipe", "chain.talk"),
     5: (

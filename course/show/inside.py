@@ -81,9 +81,7 @@ def see_through(
         raise ValueError("The prompt is empty; give at least one token to go on from.")
     device = next(model.parameters()).device
     chains: list[list[Any]] = []
-    waiting: list[
-        tuple[float, int, list[int], list[Any], int, float]
-    ] = []  # the likeliest text that is not followed yet
+    waiting: list[tuple[float, int, list[int], list[Any], int]] = []  # what is not followed yet, the likeliest first
 
     def follow(ids: list[int], chain: list[Any], share: float) -> None:
         """Write greedily after these ids, and note what else could have been written."""

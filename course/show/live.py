@@ -174,7 +174,7 @@ def roulette(
         "texts": list(texts), "logits": [pack(logits) for logits in texts.values()], "names": list(names), "cut": cut,
         "first": first, "seed": 1,
     }  # fmt: skip
-    hint = "Make it cold, then hot, in one text where the model is sure and in one where it is not. Then throw darts."
+    hint = "Make it cold, then hot: in a text where the model is sure, and in one where much may follow."
     if cut:
         hint = "Cut the tail by top-k, then by top-p, and change the text: which of the two adapts? Then throw darts."
     return Piece("roulette", data, still, "The knobs move the shares; the dart decides", hint)

@@ -33,7 +33,7 @@ function piece(live) {
         const found = next[L][off], start = beside ? live.W - 250 : 90;
         live.text(beside ? live.W - 330 : 0, bars + 14, off ? `What comes next, without ${ticks.map((_, h) => h).filter((h) => !on[h]).map((h) => `head ${h}`).join(", ")}` : "What comes next, with all heads", { size: 14 });
         found.forEach(([token, share], i) => live.row(bars + 24 + i * 28, token, share, { left: start, right: 66, colour: i ? "var(--grey)" : "var(--blue)" }));
-        live.say(`Layer ${L}: “${tokens[from.value]}” looks back. The other layers are whole.`);
+        live.say(`Layer ${L}: “${tokens[from.value]}” looks back. The numbers on the right: the mean of its heads that are on.`);
         live.show({ looks, next: found });
     });
 }

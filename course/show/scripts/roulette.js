@@ -25,8 +25,10 @@ function piece(live) {
             throws++;
         }
     };
-    live.button("Throw a dart", draw(1));
-    live.button("Throw 100", draw(100));
+    if (cut) {
+        live.button("Throw a dart", draw(1));
+        live.button("Throw 100", draw(100));
+    }
 
     live.paint((turned) => {
         if (turned) [dart, drawn, throws] = [null, new Map(), 0];
@@ -41,7 +43,7 @@ function piece(live) {
         }
         const left = live.W > 480 ? 150 : 96, right = live.W > 480 ? 130 : 100;
         const say = (share, count) => percent(share) + (throws ? `, ${count}×` : "");
-        live.height(MOST * 24 + 24 + 96);
+        live.height(MOST * 24 + 24 + (cut ? 96 : 4));
         let shown = 0, counted = 0;
         for (let i = 0; i < MOST; i++) {
             const share = probs[i] ?? 0, out = i >= probs.length, count = drawn.get(i) ?? 0;
@@ -53,8 +55,8 @@ function piece(live) {
         live.row(MOST * 24 + 2, "all others", rest, { left, right, said: say(rest, throws - counted), colour: "var(--grey)" });
         const y = MOST * 24 + 58;
         let x = 0;
-        live.text(0, y - 6, "The strip on which the dart falls: each token as wide as its probability", { size: 14 });
-        [...probs.slice(0, MOST), rest].forEach((share, i) => {
+        if (cut) live.text(0, y - 6, "Each token as wide as its probability", { size: 14 });
+        if (cut) [...probs.slice(0, MOST), rest].forEach((share, i) => {
             const colours = ["var(--blue)", "var(--orange)", "var(--green)", "var(--sky)"];
             live.bar(x, y + 8, share * live.W, 24, i === MOST || i >= probs.length ? "var(--grey)" : colours[i % 4]);
             x += share * live.W;

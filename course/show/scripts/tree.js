@@ -38,7 +38,7 @@ function piece(live) {
         });
         const { token: [, , others], depth, place } = all[chosen];
         live.height(20);
-        live.text(0, 15, `Place ${chosen + 1}: what could have stood there`, { size: 15, weight: 700 });
+        live.text(0, 15, "What could have stood here", { size: 15, weight: 700 });
         live.below.replaceChildren();
         others.forEach(([text, share, chain]) => {
             const row = make("div", { style: "display: flex; align-items: center; gap: 10px; margin: 3px 0" }, live.below);

@@ -71,6 +71,7 @@ REFUSED = {
         shares, ["a", "b", "c"], "y", "alt", "h", beta=[1.0], plain=True
     ),
     "The text has 1 tokens": lambda: inside.attention_arcs(*model(), "a"),
+    "The text has 0 tokens; between 1 and 12": lambda: inside.glass(*model(), ""),
     "The prompt is empty": lambda: inside.see_through(*model(), [], ""),
 }
 
@@ -119,6 +120,20 @@ def test_arcs_carry_the_models_own_weights_and_what_comes_next_without_some_head
             ]
             assert [share for _, share in data["next"][layer][off]] == pytest.approx(best.values.tolist(), abs=1e-5)
     assert data["next"][0][0] == data["next"][1][0] != data["next"][0][3]
+
+
+@torch.no_grad()
+def test_the_glass_model_shows_every_vector_of_the_stream_and_its_last_row_is_the_models_prediction():
+    gpt, tokenizer = model()
+    ids, data = torch.tensor([tokenizer.encode("How much wood")]), piece("glass").data
+    x = gpt.token_embedding(ids) + gpt.position_embedding.weight[: ids.size(1)]
+    stream = [x := block(x, causal=True) if i else x for i, block in enumerate([None, *gpt.blocks])]
+    assert data["vectors"] == live.pack(torch.stack(stream)[:, 0])
+    best = gpt(ids)[0].softmax(-1).topk(5)
+    for place, cell in enumerate(data["lens"][-1]):
+        assert [token for token, _ in cell] == [tokenizer.token(i) for i in best.indices[place].tolist()]
+        assert [share for _, share in cell] == pytest.approx(best.values[place].tolist(), abs=1e-5)
+    assert len(data["lens"]) == 3 and not gpt.norm._forward_pre_hooks, "the model is left as it was"
 
 
 @torch.no_grad()

@@ -63,6 +63,44 @@ def attention_arcs(model: GPT, tokenizer: Tokenizer, text: str, layer: int = 0) 
 
 
 @torch.no_grad()
+def glass(model: GPT, tokenizer: Tokenizer, text: str) -> Piece:
+    """Every vector of a sentence: before the first block and after each, with what the output layer reads in it.
+
+    Raises ValueError for a text of no or more than 12 tokens. Logit lens: nostalgebraist 2020, "interpreting GPT".
+    """
+    ids = tokenizer.encode(text)
+    if not 1 <= len(ids) <= 12:
+        raise ValueError(f"The text has {len(ids)} tokens; between 1 and 12 can be seen at once: take another text.")
+    seen: list[torch.Tensor] = []
+    hooks = [block.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0])) for block in model.blocks]
+    hooks.append(model.norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0])))
+    try:
+        model(torch.tensor([ids], device=next(model.parameters()).device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    stream = torch.stack(seen).float()  # (1 + L, T, D)
+    best = model.head(model.norm(stream)).softmax(-1).topk(5)  # (1 + L, T, 5)
+    lens = [
+        [[(tokenizer.token(i), round(p, 5)) for p, i in zip(*pair, strict=True)] for pair in zip(*row, strict=True)]
+        for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]
+    tokens = [tokenizer.token(i) for i in ids]
+    lines = [
+        f"blocks done {h}: " + ", ".join(f"{cell[0][0]} {cell[0][1]:.0%}" for cell in row) for h, row in enumerate(lens)
+    ]
+    said = f"What the output layer reads at each place of “{text}”: " + "; ".join(lines)
+    data = {
+        "tokens": tokens, "heights": len(lens), "width": stream.size(-1), "vectors": pack(stream.cpu()), "lens": lens,
+    }  # fmt: skip
+    return Piece(
+        "glass", data, Html(f"<p>{html.escape(said)}</p>", said), "From what was read to what comes, block by block",
+        "Each field is a vector, and shows what the output layer would say of it. Walk with the arrow keys: in which "
+        "block does a place stop saying its own token?",
+    )  # fmt: skip
+
+
+@torch.no_grad()
 def see_through(
     model: GPT,
     tokenizer: Tokenizer,

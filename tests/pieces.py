@@ -66,6 +66,10 @@ MAKERS = {
     ),
     "scrub": lambda: live.scrub(STEPS, {"proxy": RUNS, "gold": RUNS}, SAID, "They part", "Two lines that part"),
     "stages": lambda: live.stages(["Where?", "When?"], {"base": ["And?", "So?"], "SFT": [("Here.", "right"), "Now."]}),
+    "taste": lambda: live.taste(
+        ["Where?", "When?", "Who?"], [["Here.", "Of course. Here."], ["Now.", "Go away."], ["I.", "You."]],
+        [[[1, 0, 0], [1, 1, 0]], [[1, 0, 0], [0, 0, 1]], [[1, 0, 0], [0, 0, 0]]], ["right", "polite", "rude"],
+    ),
     "arcs": lambda: inside.attention_arcs(*model(), "How much wood"),
     "glass": lambda: inside.glass(*model(), "How much wood"),
     "tree": lambda: inside.see_through(*model(), model()[1].encode("How much"), "How much", longest=5, most=8),

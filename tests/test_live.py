@@ -70,6 +70,8 @@ REFUSED = {
     "needs 3 numbers for each of before, after": lambda: live.bars(
         shares, ["a", "b", "c"], "y", "alt", "h", beta=[1.0], plain=True
     ),
+    "Marks of shape": lambda: live.taste(["a"], [["b", "c"]], [[[1], [0]]], ["right", "polite"]),
+    "nothing to choose": lambda: live.taste(["a"], [["b", "c"]], [[[1], [1]]], ["right"]),
     "The text has 1 tokens": lambda: inside.attention_arcs(*model(), "a"),
     "The text has 0 tokens; between 1 and 12": lambda: inside.glass(*model(), ""),
     "The prompt is empty": lambda: inside.see_through(*model(), [], ""),

@@ -183,6 +183,27 @@ def test_a_click_on_another_token_goes_on_from_there_and_back(tab):
     assert tab.evaluate(NUMBERS) == before
 
 
+def test_clicks_teach_the_weights_that_bradley_and_terry_would_learn(tab):
+    shown(tab, "taste")
+    for side in (1, 0, 1):
+        tab.locator(f"[data-side='{side}']").click()
+    pairs, found = piece("taste").data["pairs"], tab.evaluate(NUMBERS)
+    won = torch.tensor([pair["marks"] for pair in pairs], dtype=torch.float64) * torch.tensor([[-1.0], [1.0], [-1.0]])
+    weights = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe", tolerance_grad=1e-9)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = -torch.nn.functional.logsigmoid(won @ weights).sum() + 0.05 * weights.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert found["weights"] == pytest.approx(weights.tolist(), abs=1e-4)
+    tab.get_by_role("button", name="Undo").click()
+    assert len(tab.evaluate(NUMBERS)["clicks"]) == 2
+
+
 def test_a_head_that_is_switched_off_changes_what_comes_next(tab):
     shown(tab, "arcs")
     turn(tab, "head 1", False)
@@ -192,7 +213,7 @@ def test_a_head_that_is_switched_off_changes_what_comes_next(tab):
 # --- how quickly, for whom, and where ---
 
 
-@pytest.mark.parametrize("name", [name for name in MAKERS if name not in ("stages", "tree")])
+@pytest.mark.parametrize("name", [name for name in MAKERS if name not in ("stages", "tree", "taste")])
 def test_a_key_turns_the_picture_within_50_milliseconds(tab, name):
     shown(tab, name)
     tab.evaluate(CLOCK)

@@ -19,7 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -254,6 +254,41 @@ def stages(questions: Sequence[str], answers: Mapping[str, Sequence[str | tuple[
     return Piece(
         "stages", data, still, "One question, and what each stage makes of it",
         "Go through the questions. Before you look: which stage will answer, which will only go on writing?",
+    )  # fmt: skip
+
+
+def taste(
+    questions: Sequence[str], answers: Sequence[Sequence[str]], marks: Any, names: Sequence[str], pairs: int = 30
+) -> Piece:
+    """Two answers to a question, of which the reader clicks the better one; a small reward model learns the taste.
+
+    answers: a row per question. marks: (questions, answers, marks), what can be seen in an answer. names: of the marks.
+    Pairs that differ in few marks come first. Raises ValueError for other shapes, and where no two answers differ.
+    Bradley and Terry 1952, "Rank Analysis of Incomplete Block Designs"; the weights are kept small by `decay`.
+    """
+    seen = plots.array(marks).astype(float)
+    if seen.shape[:1] != (len(questions),) or seen.shape[-1] != len(names) or len(answers) != len(questions):
+        raise ValueError(f"Marks of shape {seen.shape} for {len(questions)} questions and {len(names)} marks.")
+    found = []
+    for question, row, its in zip(questions, answers, seen, strict=True):
+        for a, b in combinations(range(len(row)), 2):
+            if (its[a] != its[b]).any() and row[a] != row[b]:
+                found.append((int((its[a] != its[b]).sum()), question, (row[a], row[b]), (its[a] - its[b]).tolist()))
+                break  # one pair of each question
+    if not found:
+        raise ValueError("No two answers to a question differ in a mark: there is nothing to choose between.")
+    found.sort(key=lambda pair: pair[0])
+    shown = [{"question": q, "answers": both, "marks": difference} for _, q, both, difference in found[:pairs]]
+    first = shown[0]
+    page = "".join(f"<li>{html.escape(answer)}</li>" for answer in found[0][2])
+    said = f"Which answer is better? {first['question']} {' / '.join(found[0][2])}"
+    still = Html(
+        f"<p>Which answer is better?</p><p><strong>{html.escape(found[0][1])}</strong></p><ul>{page}</ul>", said
+    )
+    return Piece(
+        "taste", {"pairs": shown, "names": list(names), "decay": 0.05}, still, "A reward model of your own taste",
+        "Click the better answer, ten times or more. After how many clicks does it foresee you? Then start again, and "
+        "let manners alone decide: what does it value now?",
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ function piece(live) {
         live.height(tall * Math.ceil(panels.length / columns) + 10);
         panels.forEach(({ title, series, limits: [low, high] }, n) => {
             const left = (n % columns) * wide + 50, right = (n % columns + 1) * wide - 14, top = Math.floor(n / columns) * tall + 54, bottom = top + 128;
-            const px = (i) => left + (steps[i] - steps[0]) / (steps[last] - steps[0]) * (right - left), py = (y) => bottom - (y - low) / (high - low) * (bottom - top);
+            const px = (i) => left + (steps[i] - steps[0]) / (steps[last] - steps[0] || 1) * (right - left), py = (y) => bottom - (y - low) / (high - low) * (bottom - top);
             live.text(left - 46, top - 34, title, { weight: 700 });
             [low, (low + high) / 2, high].forEach((tick) => {
                 live.line(left, py(tick), right, py(tick), "var(--soft)");

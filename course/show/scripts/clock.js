@@ -7,7 +7,8 @@ function piece(live) {
     const together = live.tick("keep the distance", false);
     let distance = m.value - n.value;
     const largest = Math.max(...theta.flatMap((_, i) => [pair(q, i)[0], pair(k, i)[0]]));
-    const limits = theta.map((_, i) => pair(q, i)[0] * pair(k, i)[0]), limit = limits.reduce((a, b) => a + b, 0), widest = Math.max(...limits);
+    const limits = theta.map((_, i) => pair(q, i)[0] * pair(k, i)[0]), widest = Math.max(...limits);
+    const limit = limits.reduce((a, b) => a + b, 0);
 
     live.paint((turned) => {
         if (together.value && turned === m) n.value = clamp(m.value - distance, 0, most);

@@ -17,13 +17,27 @@ p { margin: 6px 0 0 } p:empty { display: none }
 input, select, button, textarea { font: inherit; accent-color: var(--blue) }
 input[type=range] { width: 190px; height: 28px; margin: 0; cursor: pointer }
 input[type=checkbox] { width: 20px; height: 20px; margin: 0 }
-select, button, textarea { color: var(--ink); background: var(--paper); border: 1px solid var(--line); border-radius: 6px; padding: 4px 10px; max-width: 100% }
+select, button, textarea { color: var(--ink); background: var(--paper); border: 1px solid var(--line); border-radius: 6px;
+  padding: 4px 10px; max-width: 100% }
 textarea { width: 100%; min-height: 84px }
 button { cursor: pointer; min-height: 34px } button:disabled { cursor: default; color: var(--grey) }
 button[aria-pressed=true] { background: var(--blue); color: var(--onblue); border-color: var(--blue) }
 output { min-width: 2.5em; font-variant-numeric: tabular-nums; font-weight: 600 }
 :focus-visible { outline: 3px solid var(--orange); outline-offset: 2px }
 svg { display: block; overflow: visible; max-width: 100% } svg text { font-variant-numeric: tabular-nums; fill: var(--ink) }
+.choice { display: flex; flex-wrap: wrap; gap: 10px; margin-bottom: 8px }
+.choice button { flex: 1 1 240px; min-height: 76px; text-align: left; font-size: 17px }
+.side { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 10px; font-size: 17px }
+.side > div { border: 1px solid var(--line); border-radius: 8px; padding: 8px 12px; min-height: 118px }
+.side strong { display: block; border-bottom: 4px solid; margin-bottom: 6px } .side small { font-size: 14px }
+.tokens { font: 18px/2 ui-monospace, monospace; overflow-wrap: anywhere; max-height: 220px; overflow-y: auto }
+.tokens span { color: #000; padding: 2px 1px }
+.written { font-size: 19px; line-height: 2.1; min-height: 84px }
+.written button { border: 0; border-bottom: 1px solid var(--ink); border-radius: 0; padding: 1px 2px; margin: 0 1px; min-height: 30px }
+.written .chosen { border-bottom-width: 4px }
+.others div { display: flex; align-items: center; gap: 10px; margin: 3px 0 }
+.others button { min-width: 130px; text-align: left } .others i { background: var(--blue); height: 16px }
+.said p { border-left: 4px solid; padding-left: 10px; min-height: 48px }
 .handle { cursor: grab; touch-action: none } .handle:active { cursor: grabbing }
 @media print { .knobs, .try { display: none } }
 `;
@@ -144,7 +158,8 @@ class Live {
         this.painter(turned);
     }
 
-    row(y, name, share, { colour = "var(--blue)", left = 130, right = 70, tall = 18, said = percent(share), low = 0 } = {}) {  // a lying bar
+    // A lying bar with its name before and its value behind; low: the share at the left end, where it is below 0.
+    row(y, name, share, { colour = "var(--blue)", left = 130, right = 70, tall = 18, said = percent(share), low = 0 } = {}) {
         const room = this.W - left - right, zero = left + room * -low / (1 - low), end = left + room * (share - low) / (1 - low);
         if (name) this.text(left - 8, y + tall - 4, this.short(name, left - 10), { anchor: "end" });
         this.bar(Math.min(zero, end), y, Math.abs(end - zero), tall, colour);

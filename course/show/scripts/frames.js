@@ -13,7 +13,8 @@ function piece(live) {
         let at = 8;
         if (names.length > 1) names.forEach((name, i) => {
             if (at + 40 + live.wide(name) > live.W) [at, y] = [8, y + 22];
-            live.line(at, y - 5, at + 28, y - 5, COLOURS[i], kind === "bars" ? 12 : 4, { "stroke-dasharray": kind === "bars" ? "none" : DASHES[i] });
+            const [thick, dash] = kind === "bars" ? [12, "none"] : [4, DASHES[i]];
+            live.line(at, y - 5, at + 28, y - 5, COLOURS[i], thick, { "stroke-dasharray": dash });
             live.text(at + 34, y, name);
             at += 54 + live.wide(name);
         });
@@ -35,7 +36,8 @@ function piece(live) {
         const [across, digits] = ticks(x[0], x[x.length - 1], live.W > 480 ? 8 : 4), [up, places] = ticks(low, high, 5);
         up.forEach((tick) => {
             live.line(left, py(tick), right, py(tick), "var(--soft)");
-            live.text(left - 8, py(tick) + 5, form === "%" ? `${Math.round(100 * tick)}%` : signed(tick, places), { anchor: "end", size: 14 });
+            const name = form === "%" ? `${Math.round(100 * tick)}%` : signed(tick, places);
+            live.text(left - 8, py(tick) + 5, name, { anchor: "end", size: 14 });
         });
         across.forEach((tick) => live.text(px(tick), bottom + 20, signed(tick, digits), { anchor: "middle", size: 14 }));
         live.line(left, bottom, right, bottom);

@@ -3,9 +3,10 @@ function piece(live) {
     const { tokens, heights, width, lens } = live.data, T = tokens.length, vectors = unpack(live.data.vectors);
     const most = [...Array(heights).keys()].map((h) => Math.max(...vectors.slice(h * T * width, (h + 1) * T * width).map(Math.abs)));
     let t = T - 1, height = heights - 1, box = null;
+    const go = (row, column) => [t, height] = [clamp(row, 0, T - 1), clamp(column, 0, heights - 1)];
     const cell = live.handle("token and number of blocks",
-        (x, y) => { t = clamp(Math.floor(y / box.tall) - 1, 0, T - 1); height = clamp(Math.floor((x - box.left) / box.wide), 0, heights - 1); },
-        (dx, dy) => { t = clamp(t - dy, 0, T - 1); height = clamp(height + dx, 0, heights - 1); });
+        (x, y) => go(Math.floor(y / box.tall) - 1, Math.floor((x - box.left) / box.wide)),
+        (dx, dy) => go(t - dy, height + dx));
     const frame = live.shape("rect", { rx: 4, fill: "transparent", stroke: "var(--red)", "stroke-width": 4 }, null, cell);
 
     live.paint(() => {
@@ -30,16 +31,20 @@ function piece(live) {
             }
         });
         const [x, y] = [left + height * box.wide, (t + 1) * tall];
-        for (const [name, value] of Object.entries({ x: -box.wide / 2, y: -tall / 2, width: box.wide, height: tall })) frame.setAttribute(name, value);
+        const around = { x: -box.wide / 2, y: -tall / 2, width: box.wide, height: tall };
+        for (const [name, value] of Object.entries(around)) frame.setAttribute(name, value);
         cell.place(x + box.wide / 2, y + tall / 2, `“${tokens[t]}”, blocks done: ${height}`, height);
         const start = (height * T + t) * width, vector = vectors.slice(start, start + width);
         live.text(0, below - 8, `Its ${width} numbers: blue above 0, orange below`, { size: 14 });
         vector.forEach((value, i) => {
-            const bar = live.bar((i % columns) * size, below + Math.floor(i / columns) * 16, size - 1, 15, value > 0 ? "var(--blue)" : "var(--orange)");
+            const [x, y] = [(i % columns) * size, below + Math.floor(i / columns) * 16];
+            const bar = live.bar(x, y, size - 1, 15, value > 0 ? "var(--blue)" : "var(--orange)");
             bar.setAttribute("opacity", Math.min(1, Math.sqrt(Math.abs(value) / most[height])).toFixed(2));
         });
         live.text(0, below + strip + 18, "What the output layer reads in it", { size: 14 });
-        lens[height][t].forEach(([said, share], i) => live.row(below + strip + 28 + i * 26, said, share, { colour: i ? "var(--grey)" : "var(--blue)" }));
+        lens[height][t].forEach(([said, share], i) => {
+            live.row(below + strip + 28 + i * 26, said, share, { colour: i ? "var(--grey)" : "var(--blue)" });
+        });
         live.say(`“${tokens[t]}” after ${height} of ${heights - 1} blocks.`);
         live.show({ t, height, vector: Array.from(vector), lens: lens[height][t] });
     });

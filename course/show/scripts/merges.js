@@ -46,7 +46,8 @@ function piece(live) {
 
     function spelled(bytes) {
         try {
-            return new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(bytes)).replaceAll(" ", "·").replaceAll("\n", "⏎");
+            const text = new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(bytes));
+            return text.replaceAll(" ", "·").replaceAll("\n", "⏎");
         } catch { return bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join(""); }
     }
 
@@ -65,15 +66,17 @@ function piece(live) {
             live.row(i * 26 + 26, name, count / most, { said: `${count}×`, right: 50, colour: i ? "var(--grey)" : "var(--blue)" });
         });
         live.below.replaceChildren();
-        const flow = make("div", { style: "font: 18px/2 ui-monospace, monospace; overflow-wrap: anywhere; max-height: 220px; overflow-y: auto" }, live.below);
+        const flow = make("div", { class: "tokens" }, live.below);
         let n = 0;
         for (const piece of pieces) for (const id of words.get(piece)) {
-            make("span", { title: `token ${id}`, style: `background: ${COLOURS[n++ % 4]}; color: #000; padding: 2px 1px` }, flow, spelled(tokens[id]));
+            make("span", { title: `token ${id}`, style: `background: ${COLOURS[n++ % 4]}` }, flow, spelled(tokens[id]));
             flow.append(document.createElement("wbr"));
         }
         const bytes = new TextEncoder().encode(area.value).length;
-        live.say(`${[...area.value].length} characters, ${bytes} bytes, ${n} tokens` + (next.disabled ? "; no pair occurs twice any more." : "."));
-        live.show({ tokens: n, ids: pieces.flatMap((piece) => words.get(piece)), merges: steps.slice(0, slider.value).map((step) => step.pairs[0]).map(([key]) => [Math.floor(key / 65536), key % 65536]) });
+        const end = next.disabled ? "; no pair occurs twice any more." : ".";
+        live.say(`${[...area.value].length} characters, ${bytes} bytes, ${n} tokens${end}`);
+        const done = steps.slice(0, slider.value).map(({ pairs: [[key]] }) => [Math.floor(key / 65536), key % 65536]);
+        live.show({ tokens: n, ids: pieces.flatMap((piece) => words.get(piece)), merges: done });
     });
     area.addEventListener("input", () => live.update());
 }

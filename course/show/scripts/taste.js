@@ -37,15 +37,16 @@ function piece(live) {
         field.replaceChildren();
         if (!done) {
             const { question, answers } = pairs[clicks.length];
-            make("p", { style: "margin: 0 0 6px" }, field, `${clicks.length + 1} of ${pairs.length}. `).append(make("strong", {}, null, question));
-            const row = make("div", { style: "display: flex; flex-wrap: wrap; gap: 10px; margin-bottom: 8px" }, field);
+            const line = make("p", {}, field, `${clicks.length + 1} of ${pairs.length}. `), row = make("div", { class: "choice" }, field);
+            make("strong", {}, line, question);
             answers.forEach((answer, side) => {
-                const button = make("button", { type: "button", "data-side": side, style: "flex: 1 1 240px; min-height: 76px; text-align: left; font-size: 17px" }, row, answer || "(nothing)");
+                const button = make("button", { type: "button", "data-side": side }, row, answer || "(nothing)");
                 button.addEventListener("click", () => click(side === 0));
                 if (String(side) === focused) button.focus();
             });
         }
-        const largest = 3, half = (live.W > 480 ? 0.36 : 0.24) * live.W, middle = live.W - half - 60, foreseen = clicks.filter((click) => click[2]).length;
+        const largest = 3, half = (live.W > 480 ? 0.36 : 0.24) * live.W, middle = live.W - half - 60;
+        const foreseen = clicks.filter((click) => click[2]).length;
         live.height(30 + 30 * names.length);
         live.text(0, 16, "What your clicks taught it to value", { size: 14 });
         names.forEach((name, i) => {

@@ -2,8 +2,9 @@
 function piece(live) {
     const { prompt, chains } = live.data;  // a chain: [[token, share, [[token, share, chain or -1], ...]], ...]
     let path = [[0, 0]], chosen = 0;  // which chain is followed, and up to which token before the next one takes over
-    const flow = make("p", { style: "font-size: 19px; line-height: 2.1; min-height: 84px" });
+    const flow = make("p", { class: "written" });
     live.card.insertBefore(flow, live.box);
+    live.below.className = "others";
     const again = live.button("From the start", () => { path = [[0, 0]]; chosen = 0; });
 
     function written() {  // the tokens on the page, each with the chain and the place that it comes from
@@ -22,8 +23,9 @@ function piece(live) {
         flow.replaceChildren(make("span", {}, null, prompt));
         all.forEach(({ token: [text, share] }, i) => {
             const ground = [230, 159, 0].map((c, j) => Math.round(paper[j] + (c - paper[j]) * most * (1 - share)));
-            const button = make("button", { type: "button", "data-place": i, "aria-pressed": "false", "aria-label": `${text}, ${percent(share)}`,
-                style: `background: rgb(${ground}); border: 0; border-bottom: ${i === chosen ? 4 : 1}px solid var(--ink); border-radius: 0; padding: 1px 2px; margin: 0 1px; min-height: 30px` }, flow, text);
+            const button = make("button", { type: "button", "data-place": i, "aria-label": `${text}, ${percent(share)}` }, flow, text);
+            button.style.background = `rgb(${ground})`;
+            button.classList.toggle("chosen", i === chosen);
             const look = () => { if (chosen !== i) { chosen = i; live.update(); } };
             button.addEventListener("pointerenter", look);
             button.addEventListener("focus", look);
@@ -41,11 +43,11 @@ function piece(live) {
         live.text(0, 15, "What could have stood here", { size: 15, weight: 700 });
         live.below.replaceChildren();
         others.forEach(([text, share, chain]) => {
-            const row = make("div", { style: "display: flex; align-items: center; gap: 10px; margin: 3px 0" }, live.below);
-            const button = make("button", { type: "button", style: "min-width: 130px; text-align: left" }, row, text);
+            const row = make("div", {}, live.below), button = make("button", { type: "button" }, row, text);
             button.disabled = chain < 0;
-            make("span", { style: `background: var(--blue); height: 16px; width: ${(share * 45).toFixed(2)}%` }, row);
-            make("span", {}, row, percent(share) + (chain < 0 ? " (not followed)" : chain === path[depth][0] ? " (written)" : ""));
+            make("i", { style: `width: ${(share * 45).toFixed(2)}%` }, row);
+            const note = chain < 0 ? " (not followed)" : chain === path[depth][0] ? " (written)" : "";
+            make("span", {}, row, percent(share) + note);
             button.addEventListener("click", () => {
                 const begins = depth > 0 && place === path[depth][1], base = path.slice(0, begins ? depth : depth + 1);
                 path = chain === base[base.length - 1][0] ? base : [...base, [chain, place]];

@@ -56,7 +56,7 @@ SAID = {"without the leash": ["It is Tokyo.", "Yes!", "Of course!", "Thanks!"], 
 MAKERS = {
     "clock": lambda: live.clock(QUERY, KEY),
     "dictionary": lambda: live.soft_dictionary(KEYS, PRICES, (2, 0), ("sweet", "bitter"), "yen"),
-    "roulette": lambda: live.roulette(logits(), [f"t{i}" for i in range(300)], Sampling(1.0, None, 0.5)),
+    "roulette": lambda: live.roulette(logits(), [f"t{i}" for i in range(300)], Sampling(1.0, None, 0.95)),
     "merges": lambda: live.next_merge(RHYME, first=3),
     "curves": lambda: live.curves(
         clip, np.linspace(0.4, 1.8, 5), "ratio", "value", "Two bent lines", "Turn it.", epsilon=(0.05, 0.5, 0.05, 0.2)

@@ -33,7 +33,7 @@ def test_where_no_script_runs_there_is_a_picture_or_a_text_that_says_the_same(na
     images = re.findall(r"<img\b[^>]*>", still)
     assert all(re.search(r'alt="\S.+?"', image) for image in images)
     assert images or len(re.sub(r"<[^>]+>", "", still)) > 80
-    assert "Run this cell in JupyterLab" in still and len(piece(name).data["title"]) > 8
+    assert "Run this cell in JupyterLab" in still and len(piece(name).data["title"]) > 4
     assert piece(name)._repr_mimebundle_()["text/plain"].endswith(piece(name).data["hint"])
 
 

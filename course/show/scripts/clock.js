@@ -36,7 +36,7 @@ function piece(live) {
             return part;
         });
         const score = parts.reduce((a, b) => a + b, 0), y = rows * tall + 14, half = live.W / 2 - 10, middle = live.W / 2;
-        live.text(0, y, `Score: the sum of all pairs, ${signed(score)}`, { weight: 700 });
+        live.text(0, y, `Score, the sum: ${signed(score)}`, { weight: 700 });
         live.bar(Math.min(middle, middle + half * score / limit), y + 10, Math.abs(half * score / limit), 22, "var(--green)");
         live.line(middle, y + 6, middle, y + 36, "var(--ink)", 2);
         for (const [x, value, anchor] of [[10, -limit, "start"], [middle, 0, "middle"], [live.W - 10, limit, "end"]]) {

@@ -91,6 +91,7 @@ class Live {
             this.card.classList.toggle("dark", dark);
             this.update();
         };
+        follow();
         const later = new MutationObserver(() => { follow(); setTimeout(follow, 300); });
         for (const node of [document.documentElement, document.body]) later.observe(node, { attributes: true });
         matchMedia("(prefers-color-scheme: dark)").addEventListener("change", follow);
@@ -99,7 +100,7 @@ class Live {
 
     behind() {  // how light the page is behind the card, 0 to 1
         for (let node = this.host; node; node = node.parentElement) {
-            const channels = getComputedStyle(node).backgroundColor.match(/[\d.]+/g).map(Number);
+            const channels = (getComputedStyle(node).backgroundColor.match(/[\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
             if ((channels[3] ?? 1) > 0) return (0.3 * channels[0] + 0.6 * channels[1] + 0.1 * channels[2]) / 255;
         }
         return 1;

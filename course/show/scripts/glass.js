@@ -35,7 +35,7 @@ function piece(live) {
         for (const [name, value] of Object.entries(around)) frame.setAttribute(name, value);
         cell.place(x + box.wide / 2, y + tall / 2, `“${tokens[t]}”, blocks done: ${height}`, height);
         const start = (height * T + t) * width, vector = vectors.slice(start, start + width);
-        live.text(0, below - 8, `Its ${width} numbers: blue above 0, orange below`, { size: 14 });
+        live.text(0, below - 8, `Its ${width} numbers (blue: above 0)`, { size: 14 });
         vector.forEach((value, i) => {
             const [x, y] = [(i % columns) * size, below + Math.floor(i / columns) * 16];
             const bar = live.bar(x, y, size - 1, 15, value > 0 ? "var(--blue)" : "var(--orange)");

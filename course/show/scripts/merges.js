@@ -59,7 +59,7 @@ function piece(live) {
         next.disabled = slider.value >= last;
         const { pairs, words } = steps[slider.value];
         live.height(pairs.length * 26 + 30);
-        live.text(0, 15, "The commonest pairs; the first comes next", { size: 14 });
+        live.text(0, 15, "The first pair is merged next", { size: 14 });
         const most = steps[0].pairs[0]?.[1] ?? 1;
         pairs.forEach(([key, count], i) => {
             const name = `${spelled(tokens[Math.floor(key / 65536)])} + ${spelled(tokens[key % 65536])}`;

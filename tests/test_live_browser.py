@@ -140,7 +140,9 @@ def test_roulette_draws_from_the_librarys_distribution(tab, text):
             turn(tab, label, value)
         found = tab.evaluate(NUMBERS)
         theirs = next_token_distribution(scores, Sampling(temperature, k if k < 100 else None, p))
-        ours = torch.zeros(300).index_put_((torch.tensor(found["ids"]),), torch.tensor(found["probs"]))
+        ours = torch.zeros(300).index_put_(
+            (torch.tensor(found["ids"]),), torch.tensor(found["probs"], dtype=torch.float32)
+        )
         torch.testing.assert_close(ours, theirs, rtol=0, atol=TOLERANCE)
     tab.get_by_role("button", name="Throw 100").click()
     assert tab.evaluate(NUMBERS)["throws"] == 100

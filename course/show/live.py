@@ -174,10 +174,12 @@ def roulette(
         "texts": list(texts), "logits": [pack(logits) for logits in texts.values()], "names": list(names), "cut": cut,
         "first": first, "seed": 1,
     }  # fmt: skip
+    title = "The temperature moves the shares, and leaves the order"
     hint = "Make it cold, then hot: in a text where the model is sure, and in one where much may follow."
     if cut:
+        title = "The knobs move the shares; the dart decides"
         hint = "Cut the tail by top-k, then by top-p, and change the text: which of the two adapts? Then throw darts."
-    return Piece("roulette", data, still, "The knobs move the shares; the dart decides", hint)
+    return Piece("roulette", data, still, title, hint)
 
 
 def next_merge(text: str, first: int = 0, most: int = 200) -> Piece:

@@ -12,7 +12,7 @@ function piece(live) {
     live.paint(() => {
         const L = layer.value, on = ticks.map((tick) => tick.value), off = on.reduce((sum, there, h) => sum + (there ? 0 : 1 << h), 0);
         const beside = live.W > 600, each = 26, left = clamp(14 + Math.max(...tokens.map((token) => live.wide(token))), 50, 150);
-        const room = beside ? live.W - 330 - left - 60 : live.W - left - 70, bars = beside ? 0 : T * each + 40;
+        const room = beside ? live.W - 330 - left - 90 : live.W - left - 70, bars = beside ? 0 : T * each + 40;
         live.height(beside ? Math.max(T * each + 10, 210) : bars + 170);
         const looks = tokens.map((_, s) => ticks.map((_, h) => weights[((L * heads + h) * T + from.value) * T + s]));
         tokens.forEach((token, s) => {

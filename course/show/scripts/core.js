@@ -64,7 +64,7 @@ function softmax(scores) {
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const signed = (value, digits = 2) => (Math.abs(value) < 0.5 * 10 ** -digits ? 0 : value).toFixed(digits).replace("-", "−");
-const percent = (share) => share > 0 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(1)}%`;
+const percent = (share) => share > 1e-9 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(1)}%`;
 
 class Live {
     constructor(host, data) {

@@ -22,7 +22,9 @@ KNOBS = """import ipywidgets as widgets
 from IPython.display import display
 display(widgets.IntSlider(description="slider"), widgets.Dropdown(options=["a", "b", "c"], description="menu"),
         widgets.RadioButtons(options=["one", "two"], description="radio"), widgets.Button(description="button"),
-        widgets.Checkbox(description="box"), widgets.Text(description="text"))"""
+        widgets.Checkbox(description="box"), widgets.Text(description="text"))
+from course.show import live
+live.soft_dictionary({"a": (2, 0), "b": (0, 2)}, {"a": 1, "b": 2}, (1, 0), ("x", "y"))"""
 KEYS = ["d", "d", "a", "b", "x", "c", "v", "m", "y", "r", "j", "k", "z", "1", "ArrowUp", "ArrowDown", "Shift+M"]
 STATE = """() => {
     const notebook = window.jupyterapp.shell.currentWidget.content;
@@ -48,6 +50,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         page.wait_for_function(look.IDLE, timeout=120_000)
         page.evaluate("() => window.jupyterapp.commands.execute('runmenu:run-all')")
         page.wait_for_selector(".jp-OutputArea input[type=text]", timeout=60_000)
+        page.wait_for_selector(".course-live .handle", timeout=60_000)
         yield page
         browser.close()
 
@@ -59,6 +62,7 @@ CONTROLS = {
     "button": ".jp-OutputArea button.jupyter-button",
     "box": ".jp-OutputArea input[type=checkbox]",
     "text": ".jp-OutputArea input[type=text]",
+    "handle": ".course-live .handle",
 }
 
 

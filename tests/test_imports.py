@@ -39,6 +39,8 @@ LEVELS = {  # a module imports from its own line or from those above it, never i
         "show.plots",
         "show.diagrams",
         "show.widgets",
+        "show.live",
+        "show.inside",
         "show.export",
         "show.excerpt",
         "show.slides",

@@ -90,10 +90,10 @@ def explore(make: Callable[..., Any], **knobs: Any) -> Live:
     The picture for the first values is an ordinary output; it is replaced when a knob is turned.
     Raises ValueError for a knob of another form, and whatever `make` raises for the first values.
     """
-    return Live(make, {name: _control(name, knob) for name, knob in knobs.items()})
+    return Live(make, {name: control_for(name, knob) for name, knob in knobs.items()})
 
 
-def _control(name: str, knob: Any) -> ipywidgets.Widget:
+def control_for(name: str, knob: Any) -> ipywidgets.Widget:
     label = name.replace("_", " ")
     wide = {"description": label, "style": {"description_width": "9em"}, "layout": ipywidgets.Layout(width="36em")}
     if isinstance(knob, bool):

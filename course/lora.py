@@ -192,8 +192,8 @@ def mixed(model: GPT, adapters: Sequence[Mapping[str, Tensor]], rows: Sequence[i
             load_adapter(model, adapter)  # raises where it does not fit
         load_adapter(model, kept)
         for name, layer in adapted(model):
-            A, B = (torch.stack([adapters[row][f"{name}.{part}"] for row in rows]) for part in "AB")
-            layer.rows = A.to(layer.A), B.to(layer.B)
+            A, B = (torch.stack([adapters[row][f"{name}.{part}"].to(layer.A) for row in rows]) for part in "AB")
+            layer.rows = A, B
         yield model
     finally:
         load_adapter(model, kept)

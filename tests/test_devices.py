@@ -45,6 +45,7 @@ from course.decode import Decoder
 from course.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course.generate import GREEDY, Sampling, draw, generate, next_token_distribution, stream
 from course.practice import check, compare, exercise, exercises, plain
+from course.show import inside
 from course.tokenizer import Tokenizer
 from course.train import OPTIMIZERS, TokenBatches, TrainConfig, evaluate_loss, next_token_loss, train
 from course.transformer import GPT, GPTConfig
@@ -387,6 +388,18 @@ def real_grpo(device: torch.device, tmp_path: Path) -> None:
     assert len(records) == 2 and policy.head.weight.device.type == device.type
 
 
+def real_inside(device: torch.device, tmp_path: Path) -> None:
+    """The chances of the likeliest next tokens, as the pieces show them."""
+    found = []
+    for place in (torch.device("cpu"), device):
+        model = model_on(place)
+        arcs = inside.attention_arcs(model, BYTES, "Hello you")
+        lens = inside.glass(model, BYTES, "Hello you")
+        text = inside.see_through(model, BYTES, BYTES.encode("Hi"), "Hi", longest=3, most=4)
+        found.append([arcs.data["next"][1][1][0][1], lens.data["lens"][2][3][0][1], text.data["chains"][0][0][1]])
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
+
+
 def real_lora(device: torch.device, tmp_path: Path) -> None:
     tokens = ids("cpu", 2, 9)
     for config in CONFIGS:
@@ -502,6 +515,7 @@ REAL: dict[str, Callable[[torch.device, Path], None]] = {
     "dpo": real_dpo,
     "grpo": real_grpo,
     "induction": real_induction,
+    "inside": real_inside,
     "lora": real_lora,
     "own_text": real_own_text,
     "checkpoint": real_checkpoint,

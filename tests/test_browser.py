@@ -64,7 +64,7 @@ STATE = """() => {
 }"""
 OPEN = """async path => {
     const app = window.jupyterapp;
-    app.shell.currentWidget?.close();
+    [...app.shell.widgets("main")].forEach(old => old.dispose());  // close() would ask whether to save
     const opened = await app.commands.execute("docmanager:open", {path, kernel: {name: "", shouldStart: false}});
     await opened.context.ready;
     await app.commands.execute("notebook:show-all-cell-outputs");
@@ -84,7 +84,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     before, after = nbformat.v4.new_markdown_cell("before"), nbformat.v4.new_markdown_cell("after")
-    for name, sources in {"knobs": [KNOBS], "ours": [OURS], "empty": [""]}.items():
+    for name, sources in {"knobs": [KNOBS], "ours": [OURS]}.items():
         cells = [before, *map(nbformat.v4.new_code_cell, sources), after]
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), root / f"{name}.ipynb")
     with look.jupyterlab(root) as address, look.sync_playwright() as playwright:
@@ -111,7 +111,7 @@ def run_all(page: Any, path: str) -> None:
     page.evaluate(
         """async path => {
             const app = window.jupyterapp;
-            app.shell.currentWidget?.close();
+            [...app.shell.widgets("main")].forEach(old => old.dispose());
             const opened = await app.commands.execute("docmanager:open", {path, kernel: {name: "python3"}});
             await opened.context.ready;
         }""",
@@ -164,11 +164,13 @@ def test_a_learner_sees_no_teachers_buttons(page):
 
 
 def test_no_key_acts_on_a_cell_after_a_slider_was_dragged(page):
-    handle = page.locator(CONTROLS["slider"]).first.bounding_box()
+    slider = page.locator(CONTROLS["slider"]).first
+    was, handle = slider.get_attribute("aria-valuenow"), slider.bounding_box()
     page.mouse.move(handle["x"] + 5, handle["y"] + 5)
     page.mouse.down()
     page.mouse.move(handle["x"] + 60, handle["y"] + 5, steps=3)
     page.mouse.up()
+    assert slider.get_attribute("aria-valuenow") != was
     before = page.evaluate(STATE)
     for key in KEYS:
         page.keyboard.press(key)
@@ -178,61 +180,89 @@ def test_no_key_acts_on_a_cell_after_a_slider_was_dragged(page):
 
 def test_the_terminal_of_a_server_without_one_knows_the_courses_command(lab):
     page, root = lab
-    page.evaluate("() => { window.jupyterapp.commands.execute('terminal:create-new'); }")
-    page.wait_for_selector(".jp-Terminal .xterm-rows")
-    page.wait_for_timeout(1000)
     found = root / "found.txt"
-    page.keyboard.type(f"command -v course > '{found}'\n")
-    limit = time.monotonic() + 20
+    page.evaluate("async () => { window.shell = await window.jupyterapp.commands.execute('terminal:create-new'); }")
+    page.wait_for_function("() => window.shell.content.session.connectionStatus === 'connected'")
+    line = f"command -v course > '{found}'\r"
+    page.evaluate("line => window.shell.content.session.send({type: 'stdin', content: [line]})", line)
+    limit = time.monotonic() + 30
     while not (found.exists() and found.read_text()) and time.monotonic() < limit:
-        page.wait_for_timeout(100)
+        page.wait_for_timeout(50)
     assert Path(found.read_text().strip()).parent == Path(sys.executable).parent
 
 
 # --- what axe-core finds, and what stands beyond the window ---
 
-# Not ours: JupyterLab's own, which no notebook can change.
-THEIRS: dict[str, str] = {}
-AXE = """async exclude => {
+# JupyterLab's own, which no notebook can change. Within an element that matches, axe is not asked at all:
+SKIPPED = [".cm-editor", ".jp-Placeholder"]  # an editor has no name for a screen reader; the line of folded code
+# and here one rule is broken by the element itself; what is in it is asked about:
+THEIRS = {
+    "aria-required-children": ".jp-WindowedPanel-viewport",  # a "feed" of cells that are no "articles"
+    "button-name": ".jp-collapseHeadingButton",  # the triangle at a heading says nothing
+    "aria-input-field-name": ".noUi-handle",  # ipywidgets names the slider beside its handle, not on it
+}
+AXE = """async ([skipped, theirs, rules]) => {
     const root = window.jupyterapp.shell.currentWidget.node.querySelector(".jp-Notebook");
-    const found = await axe.run({include: [root], exclude}, {resultTypes: ["violations"]});
-    return found.violations.filter(({impact}) => impact === "serious" || impact === "critical").flatMap(
-        ({id, nodes}) => nodes.map(node => `${id}: ${node.html.slice(0, 200)} (${node.failureSummary.slice(0, 200)})`));
+    const only = rules.length ? {runOnly: {type: "rule", values: rules}} : {};
+    const context = {include: [root], exclude: skipped.map(selector => [selector])};
+    const found = await axe.run(context, {resultTypes: ["violations"], selectors: false, elementRef: true, ...only});
+    const ours = (id, node) => !theirs[id] || !node.element.matches(theirs[id]);
+    const grave = found.violations.filter(({impact}) => impact === "serious" || impact === "critical");
+    return grave.flatMap(({id, nodes}) => nodes.filter(node => ours(id, node)).map(
+        node => `${id}: ${node.html.slice(0, 200)} (${node.failureSummary.slice(0, 200)})`));
 }"""
-BEYOND = """() => {
+BEYOND = """skipped => {
     const panel = window.jupyterapp.shell.currentWidget.node.querySelector(".jp-Notebook");
     const edge = document.documentElement.clientWidth;
     const scrolled = document.documentElement.scrollWidth > edge ? ["the page"] : [];
-    const inside = [...panel.querySelectorAll(".jp-Cell *")].filter(e => e.checkVisibility());
-    const wide = inside.filter(e => e.getBoundingClientRect().right > edge + 1 && !e.closest("mjx-assistive-mml")
+    const inside = [...panel.querySelectorAll(".jp-Cell *")].filter(
+        e => e.checkVisibility() && !e.closest([...skipped, "mjx-assistive-mml"].join()));
+    const wide = inside.filter(e => e.getBoundingClientRect().right > edge + 1
         || ["auto", "scroll"].includes(getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth + 1);
     return [...scrolled, ...wide.map(e => `${e.scrollWidth} > ${e.clientWidth}: ${e.outerHTML.slice(0, 160)}`)];
 }"""
+STILL = """width => {  // as wide as the window, and with the same layout as the last two times
+    const panel = window.jupyterapp.shell.currentWidget.node.querySelector(".jp-Notebook .jp-WindowedPanel-outer");
+    const now = [panel.scrollHeight, panel.clientWidth, document.querySelectorAll("mjx-container").length].join();
+    window.still = window.wasThere === now ? window.still + 1 : 0;
+    window.wasThere = now;
+    return window.still > 1 && document.querySelector("#main").getBoundingClientRect().right === width;
+}"""
 
 
-@pytest.fixture(scope="module", params=[f"notebooks/{name}.ipynb" for name in NOTEBOOKS])
-def committed(lab: Any, request: Any) -> Any:
-    """A notebook as it is committed, open and drawn."""
+def wait_until_still(page: Any) -> None:
+    """Formulas are drawn late, and a window that changes its width lays the notebook out anew."""
+    page.evaluate("() => { window.still = 0; window.wasThere = null; }")
+    page.wait_for_function(STILL, arg=page.viewport_size["width"], polling=100)
+
+
+@pytest.fixture(scope="module", params=[*(f"notebooks/{name}.ipynb" for name in NOTEBOOKS), "ours.ipynb"])
+def shown(lab: Any, request: Any) -> Any:
+    """A notebook as it is committed, or one with all that we let a learner click on; open and drawn."""
     page, _ = lab
-    page.evaluate(OPEN, request.param)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    if request.param == "ours.ipynb":
+        run_all(page, request.param)
+        page.wait_for_selector(".course-chat input, .jp-OutputArea input[type=text]", timeout=60_000)
+        page.wait_for_function(look.DONE, timeout=60_000)
+    else:
+        page.evaluate(OPEN, request.param)
+    page.evaluate("""() => window.jupyterapp.shell.collapseLeft()""")
     page.wait_for_function(RENDERED)
-    page.wait_for_timeout(500)  # formulas are drawn late
+    wait_until_still(page)
     return page
 
 
-def change_theme(page: Any, theme: str) -> None:
-    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
-    page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=theme)
-
-
 @pytest.mark.parametrize("theme", THEMES)
-def test_axe_finds_nothing_in_a_notebook(committed, theme):
-    change_theme(committed, theme)
-    assert committed.evaluate(AXE, [[selector] for selector in THEIRS]) == []
+def test_axe_finds_nothing_in_a_notebook(shown, theme):
+    shown.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+    shown.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=theme)
+    rules = ["color-contrast", "link-in-text-block"] if theme == THEMES[1] else []  # all that colours can break
+    assert shown.evaluate(AXE, [SKIPPED, THEIRS, rules]) == []
 
 
 @pytest.mark.parametrize("width", [820, 1280, 1920])
-def test_nothing_in_a_notebook_reaches_beyond_the_window(committed, width):
-    committed.set_viewport_size({"width": width, "height": 900})
-    committed.wait_for_timeout(300)
-    assert committed.evaluate(BEYOND) == []
+def test_nothing_in_a_notebook_reaches_beyond_the_window(shown, width):
+    shown.set_viewport_size({"width": width, "height": 900})
+    wait_until_still(shown)
+    assert shown.evaluate(BEYOND, SKIPPED) == []

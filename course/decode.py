@@ -157,7 +157,7 @@ def norm_settings(norm: nn.Module) -> tuple:
 def matrix_and_bias(linear: nn.Linear) -> tuple[Tensor, Tensor]:
     """(out, in) and (out, 1); zeros where there is no bias: adding them is cheaper to write and to read than not."""
     weight = linear.weight
-    bias = weight.new_zeros(linear.out_features) if linear.bias is None else linear.bias
+    bias = weight.new_zeros(weight.size(0)) if linear.bias is None else linear.bias
     return weight, bias[:, None]
 
 

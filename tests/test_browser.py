@@ -1,4 +1,4 @@
-"""The course in JupyterLab, in a real browser: by keyboard, in both themes, on a narrow and a wide screen."""
+"""The course in JupyterLab, in a real browser: by keyboard, under axe-core, on a narrow and a wide screen."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ pytestmark = pytest.mark.skipif(
 from axe_playwright_python.base import AXE_SCRIPT  # noqa: E402
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-THEMES = ("JupyterLab Light", "JupyterLab Dark")
 KNOBS = """import ipywidgets as widgets
 from IPython.display import display
 display(widgets.IntSlider(description="slider"), widgets.Dropdown(options=["a", "b", "c"], description="menu"),
         widgets.RadioButtons(options=["one", "two"], description="radio"), widgets.Button(description="button"),
-        widgets.Checkbox(description="box"), widgets.Text(description="text"))"""
+        widgets.Checkbox(description="box"), widgets.Text(description="text"))
+from course.show import live
+live.soft_dictionary({"a": (2, 0), "b": (0, 2)}, {"a": 1, "b": 2}, (1, 0), ("x", "y"))"""
 OURS = """from types import SimpleNamespace
 from course.practice.check import check
 from course.practice.predict import predict
@@ -79,7 +80,7 @@ RENDERED = """() => {
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """(page, address, folder): a JupyterLab with copies of the notebooks, and one with every kind of knob."""
+    """(page, folder): a JupyterLab with copies of the notebooks, and two that are run."""
     root = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -103,6 +104,7 @@ def page(lab: Any) -> Any:
     page, _ = lab
     run_all(page, "knobs.ipynb")
     page.wait_for_selector(".jp-OutputArea input[type=text]", timeout=60_000)
+    page.wait_for_selector(".course-live .handle", timeout=60_000)
     return page
 
 
@@ -128,6 +130,7 @@ CONTROLS = {
     "button": ".jp-OutputArea button.jupyter-button",
     "box": ".jp-OutputArea input[type=checkbox]",
     "text": ".jp-OutputArea input[type=text]",
+    "handle": ".course-live .handle",
 }
 
 
@@ -201,11 +204,11 @@ THEIRS = {
     "button-name": ".jp-collapseHeadingButton",  # the triangle at a heading says nothing
     "aria-input-field-name": ".noUi-handle",  # ipywidgets names the slider beside its handle, not on it
 }
-AXE = """async ([skipped, theirs, rules]) => {
+# Contrast is not among it: JupyterLab's page has a body of height 0, whose text axe takes for invisible.
+AXE = """async ([skipped, theirs]) => {
     const root = window.jupyterapp.shell.currentWidget.node.querySelector(".jp-Notebook");
-    const only = rules.length ? {runOnly: {type: "rule", values: rules}} : {};
     const context = {include: [root], exclude: skipped.map(selector => [selector])};
-    const found = await axe.run(context, {resultTypes: ["violations"], selectors: false, elementRef: true, ...only});
+    const found = await axe.run(context, {resultTypes: ["violations"], selectors: false, elementRef: true});
     const ours = (id, node) => !theirs[id] || !node.element.matches(theirs[id]);
     const grave = found.violations.filter(({impact}) => impact === "serious" || impact === "critical");
     return grave.flatMap(({id, nodes}) => nodes.filter(node => ours(id, node)).map(
@@ -253,12 +256,8 @@ def shown(lab: Any, request: Any) -> Any:
     return page
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_axe_finds_nothing_in_a_notebook(shown, theme):
-    shown.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
-    shown.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=theme)
-    rules = ["color-contrast", "link-in-text-block"] if theme == THEMES[1] else []  # all that colours can break
-    assert shown.evaluate(AXE, [SKIPPED, THEIRS, rules]) == []
+def test_axe_finds_nothing_in_a_notebook(shown):
+    assert shown.evaluate(AXE, [SKIPPED, THEIRS]) == []
 
 
 @pytest.mark.parametrize("width", [820, 1280, 1920])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import copy
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
-from course import chat, checkpoint, evaluate, huggingface, loop, ngram, optimizer, reward, rl, runtime, sft
+from course import (
+    chat,
+    checkpoint,
+    dpo,
+    evaluate,
+    grpo,
+    huggingface,
+    induction,
+    loop,
+    lora,
+    ngram,
+    optimizer,
+    reward,
+    rl,
+    runtime,
+    sft,
+)
 from course.attention import KVCache, MultiHeadAttention, attention, causal_mask, rotary_angles, rotate
 from course.chain import own_text, recipe, store
 from course.decode import Decoder
@@ -213,7 +229,7 @@ def same(found: Any, expected: Any) -> None:
     torch.testing.assert_close(found.detach().cpu(), expected.detach().cpu(), rtol=1e-4, atol=1e-4)
 
 
-def model_on(device: torch.device, config: GPTConfig = SMALL, seed: int = 0) -> GPT:
+def model_on(device: torch.device | str, config: GPTConfig = SMALL, seed: int = 0) -> GPT:
     """Untied, so that an untrained model does not merely repeat what it reads."""
     config = replace(config, tie_embeddings=False)
     return GPT(config, torch.Generator().manual_seed(seed)).to(device).eval()
@@ -339,6 +355,70 @@ def real_ngram(device: torch.device, tmp_path: Path) -> None:
         assert loss(seen.to(device), unseen.to(device), 9) == pytest.approx(loss(seen, unseen, 9))
 
 
+def real_dpo(device: torch.device, tmp_path: Path) -> None:
+    rankings = [reward.Ranking("Hi?", ("Hello.", "Go!"))] * 4
+    data = dpo.AnswerBatches(BYTES, rankings, 2)
+    losses = []
+    for place in (torch.device("cpu"), device):
+        policy, reference = model_on(place), model_on(place, seed=1)
+        tokens, mask = (part.to(place) for part in data[0])
+        losses.append(dpo.rankings_loss(policy, tokens, mask, reference))
+        learns(place.type, losses[-1], policy)
+    same(losses[1], losses[0])
+    gaps = torch.randn(2, 5)
+    for loss in (dpo.dpo_loss, dpo.ipo_loss):
+        same(loss(*gaps.to(device)), loss(*gaps))
+    probs, rewards = torch.rand(9).softmax(0), torch.randn(9)
+    same(
+        dpo.best_of_n_distribution(probs.to(device), rewards.to(device), 4),
+        dpo.best_of_n_distribution(probs, rewards, 4),
+    )
+
+
+def real_grpo(device: torch.device, tmp_path: Path) -> None:
+    policy, reference = model_on(device), model_on(device)
+    config = grpo.GRPOConfig(iterations=2, questions=2, tries=3, max_new_tokens=5, kl_coefficient=0.1)
+
+    def judge(asked: Sequence[int], answers: Sequence[list[int]]) -> Tensor:
+        return torch.tensor([float(len(answer)) for answer in answers])  # on the CPU, as programs judge
+
+    how: dict[str, Any] = dict(reference=reference, checkpoint=tmp_path / "state", save_seconds=0.0, progress=False)
+    records = list(grpo.grpo(policy, [[1, 2], [3]], judge, 259, config, **how))
+    assert len(records) == 2 and policy.head.weight.device.type == device.type
+
+
+def real_lora(device: torch.device, tmp_path: Path) -> None:
+    tokens = ids("cpu", 2, 9)
+    for config in CONFIGS:
+        here, there = (
+            lora.add_lora(model_on(d, config), rank=2, generator=runtime.generator(3)) for d in ("cpu", device)
+        )
+        adapter = {name: tensor + 0.1 for name, tensor in lora.adapter_of(here).items()}
+        for model in (here, there):
+            lora.load_adapter(model, adapter)
+        same(there(tokens.to(device)), here(tokens))
+        same(lora.merge(there)(tokens.to(device)), here(tokens))
+        with lora.mixed(there, [lora.adapter_of(there), adapter], [1, 0]) as model:
+            same(model(tokens.to(device)), here(tokens))
+        loss = there(tokens.to(device)).sum()
+        loss.backward()
+        assert all(layer.A.grad is not None for _, layer in lora.adapted(there))
+
+
+def real_induction(device: torch.device, tmp_path: Path) -> None:
+    data = induction.RepeatedBatches(T=12, periods=(3, 5), vocab_size=20, batch_size=4)
+    tokens, _ = data[0]
+    for config in CONFIGS:
+        here, there = model_on(torch.device("cpu"), config), model_on(device, config)
+        moved_tokens = tokens.to(device)
+        weights = induction.looked_at(there, moved_tokens)
+        same(weights, induction.looked_at(here, tokens))
+        same(induction.prefix_score(weights, moved_tokens), induction.prefix_score(weights.cpu(), tokens))
+        same(induction.copying_score(there, moved_tokens), induction.copying_score(here, tokens))
+        with induction.silenced(there, [(0, 1)]), induction.silenced(here, [(0, 1)]):
+            same(induction.token_losses(there, moved_tokens), induction.token_losses(here, tokens))
+
+
 def real_own_text(device: torch.device, tmp_path: Path) -> None:
     for part, there in zip(
         own_text.hold_out(torch.arange(500), 0, 16),
@@ -419,6 +499,10 @@ REAL: dict[str, Callable[[torch.device, Path], None]] = {
     "rl": real_rl,
     "evaluate": real_evaluate,
     "ngram": real_ngram,
+    "dpo": real_dpo,
+    "grpo": real_grpo,
+    "induction": real_induction,
+    "lora": real_lora,
     "own_text": real_own_text,
     "checkpoint": real_checkpoint,
     "store": real_store,

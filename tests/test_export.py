@@ -17,7 +17,7 @@ from course.show import export
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 FETCHED = re.compile(  # what a browser fetches by itself; a link that somebody clicks is not among it
-    r"""<(?:script|link|iframe|object|embed)\b|@import|\bsrc\s*=\s*(?!["']?data:)|\burl\(\s*(?!["']?(?:data:|\#))""",
+    r"""<(?:link|iframe|object|embed)\b|@import|\bsrc\s*=\s*(?!["']?data:)|\burl\(\s*(?!["']?(?:data:|\#))""",
     re.IGNORECASE,
 )
 FORMULA = "The softmax $p_i = e^{x_i}$ and\n\n$$\\sum_i p_i = 1$$\n\n\\begin{align}a &= b\\end{align}\n"

@@ -24,7 +24,7 @@ import pytest
 import torch
 
 from course.practice.predict import FIRST, MARK
-from course.show.widgets import FOLD
+from course.show.widgets import COMPARED, COMPARED_BELOW, FOLD, below_fold
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -39,6 +39,7 @@ CHAIN = (
     "08_sft",
     "09_reward_model",
     "10_rlhf_ppo",
+    "11_dpo_and_grpo",
 )
 DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
 CELL_LIMIT = 1800  # seconds, after which a cell hangs: the longest takes 4 minutes, 12 on a slow laptop
@@ -56,11 +57,14 @@ class Outcome:
 
 
 def without_sentences(path: Path, copy: Path) -> Path:
-    """A copy of a notebook without the sentences above what is folded: they are stored, and no cell prints them."""
+    """A copy of a notebook without the sentences above what is folded, so that nbval compares what is below, too."""
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("metadata") != FOLD]
+            cell.outputs = below_fold(cell.outputs)
+            cell.metadata["tags"] = [
+                COMPARED if tag == COMPARED_BELOW else tag for tag in cell.metadata.get("tags", [])
+            ]
     nbformat.write(notebook, copy)
     return copy
 
@@ -263,6 +267,7 @@ def test_what_is_to_be_predicted_is_folded_until_the_cell_runs(committed):
     questions = [i for i, cell in enumerate(cells) if cell.cell_type == "markdown" and "**Predict first" in cell.source]
     assert questions and not any(folded[: questions[0]]), "before the first question nothing is folded"
     for i, cell in enumerate(cells):
+        assert not folded[i] or COMPARED not in cell.metadata.get("tags", []), f"give cell {i} {COMPARED_BELOW}"
         assert not folded[i] or (cell.outputs[0].metadata == FOLD and cell.outputs[0].data["text/html"] == FIRST), (
             f"JupyterLab shows the first line of what is folded, and of cell {i} that is no sentence: make notebooks"
         )

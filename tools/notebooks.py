@@ -24,7 +24,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from course.practice.predict import FIRST, MARK
-from course.show.widgets import FOLD
+from course.show.widgets import COMPARED, COMPARED_BELOW, FOLD, below_fold
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_LIMIT = 1800  # seconds, after which a cell hangs: the longest takes 4 minutes, 12 on a slow laptop
@@ -71,7 +71,8 @@ def fold_predictions(notebook: Any) -> None:
     """Fold the outputs between "Predict first" and the finding, so that JupyterLab does not give the answer away.
 
     It unfolds them when the cell is run. A finding is a paragraph that begins so; a heading ends the question, too.
-    Of what is folded JupyterLab shows the first line, so a sentence comes first. What asks stays open.
+    Of what is folded JupyterLab shows the first line, so a sentence comes first. What asks stays open. Since no cell
+    prints that sentence, nbval by itself could not compare the outputs below it: the project's tests do (their tag).
     """
     asked = False
     for cell in notebook.cells:
@@ -82,9 +83,14 @@ def fold_predictions(notebook: Any) -> None:
         folds = cell.metadata.pop("jupyter", {})
         folds.pop("outputs_hidden", None)
         asks = any(output.get("metadata") == MARK for output in cell.outputs)
-        cell.outputs = [output for output in cell.outputs if output.get("metadata") != FOLD]
+        cell.outputs = below_fold(cell.outputs)
+        tags = cell.metadata.get("tags", [])
+        if COMPARED_BELOW in tags:
+            tags[tags.index(COMPARED_BELOW)] = COMPARED
         if asked and cell.outputs and not asks:
             folds["outputs_hidden"] = True
+            if COMPARED in tags:
+                tags[tags.index(COMPARED)] = COMPARED_BELOW
             first = {"text/html": FIRST, "text/plain": FIRST}
             cell.outputs.insert(0, nbformat.v4.new_output("display_data", data=first, metadata=FOLD))
         if folds:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from course.show.export import WIDGET  # noqa: E402
-from course.show.widgets import FOLD  # noqa: E402
+from course.show.widgets import below_fold  # noqa: E402
 
 SITE = ROOT / "docs" / "site"
 ROOMS = ("", "world", "chain", "practice", "show")  # grading is for teachers, who have a guide
@@ -35,7 +35,7 @@ def page_of(notebook: Path) -> nbformat.NotebookNode:
     content.metadata.pop("widgets", None)
     for cell in content.cells:
         if "outputs" in cell:  # the site has a sentence of its own above a fold
-            cell.outputs = [output for output in cell.outputs if output.get("metadata") != FOLD]
+            cell.outputs = below_fold(cell.outputs)
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET, None)  # the picture beside it stays
         folded = cell.metadata.get("jupyter", {})

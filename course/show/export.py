@@ -19,7 +19,7 @@ from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from course import checkpoint
-from course.show.widgets import FOLD
+from course.show.widgets import below_fold
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -96,7 +96,7 @@ def page(notebook: Path, beside: Iterable[str] = (), reader: str = "all") -> str
                 cell.source = cell.source.removeprefix(FOR_ALL).lstrip()
             cell.source = LINK.sub(to_page, cell.source)
         if "outputs" in cell:  # the page has a sentence of its own above a fold
-            cell.outputs = [output for output in cell.outputs if output.get("metadata") != FOLD]
+            cell.outputs = below_fold(cell.outputs)
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET, None)  # the picture beside it stays
     content.metadata.pop("widgets", None)

@@ -134,10 +134,23 @@ def curves(
             scale = getattr(axes, f"{axis}axis")
             scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))  # 100, not 10²
             scale.set_minor_formatter(LogFormatter())
-        if len(series) > 1:
-            axes.legend()
+        _name_lines(axes)
 
     return draw(paint, alt, caption, size)
+
+
+def _name_lines(axes: Axes, below: bool = False) -> None:
+    """A legend where there is more than one line: in the picture up to four lines, since more fill it; then outside.
+
+    below: below all panels of the figure, not at the right of these axes.
+    """
+    lines = len(axes.get_legend_handles_labels()[0])
+    if lines > 4 and below:
+        axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=(lines + 1) // 2)
+    elif lines > 4:
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    elif lines > 1:
+        axes.legend()
 
 
 def panels(
@@ -159,8 +172,7 @@ def panels(
             _paint_lines(ax, series, smooth)
             _paint_levels(ax, (levels or {}).get(title))
             ax.set(title=title, xlabel=x, ylabel=y)
-        if any(len(series) > 1 for series, _ in parts.values()):
-            axes[0].legend()
+        _name_lines(axes[0], below=True)
 
     return draw(paint, alt, caption, size, columns=len(parts))
 
@@ -238,7 +250,7 @@ def heat(
     numbers: write them into the fields (default: up to 100 fields); without them a scale stands beside the picture.
     A field that is not a number (NaN) is hatched: there is nothing.
     """
-    matrix = _array(values)
+    matrix = array(values)
     size = size or (min(11.0, 2.6 + 0.62 * matrix.shape[1]), min(9.0, 1.6 + 0.5 * matrix.shape[0]))
     if signed:
         limits = limits or (-float(np.nanmax(abs(matrix))), float(np.nanmax(abs(matrix))))
@@ -262,7 +274,7 @@ def attention_map(
 
     weights: (T, S), or (H, T, S) for several heads side by side. keys: the columns' tokens, where they are others.
     """
-    matrix = _array(weights)
+    matrix = array(weights)
     columns = keys if keys is not None else tokens
     if matrix.ndim == 2:
         return heat(
@@ -283,7 +295,7 @@ def attention_map(
 
 def calibration(predicted: Any, outcome: Any, title: str, alt: str, caption: str = "", bins: int = 8) -> Picture:
     """What was predicted against how often it came true. predicted: probabilities   outcome: 0 or 1, or True."""
-    chances, came = _array(predicted), _array(outcome).astype(float)
+    chances, came = array(predicted), array(outcome).astype(float)
     edges = np.linspace(0, 1, bins + 1)
     place = np.clip(np.digitize(chances, edges) - 1, 0, bins - 1)
     filled = [b for b in range(bins) if (place == b).any()]
@@ -334,7 +346,7 @@ def chain(lit: str) -> Picture:
 
 def _paint_lines(axes: Axes, series: Series, smooth: int = 1, marker: str | None = None) -> None:
     for i, (name, (x, y)) in enumerate(series.items()):
-        xs, ys = _array(x).astype(float), _array(y).astype(float)
+        xs, ys = array(x).astype(float), array(y).astype(float)
         if 1 < smooth <= len(ys) / 3:  # a few points stay as they are
             ys = np.convolve(ys, np.ones(smooth) / smooth, mode="valid")
             xs = xs[smooth - 1 :]
@@ -382,7 +394,7 @@ def _paint_heat(
     axes.grid(visible=False)
 
 
-def _array(values: Any) -> np.ndarray:
+def array(values: Any) -> np.ndarray:
     """A NumPy array from an array, nested lists or a torch tensor on any device."""
     if hasattr(values, "detach"):
         values = values.detach().float().cpu().numpy()

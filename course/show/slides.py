@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from nbformat import v4
 
 from course.show.excerpt import CODE_LINE, pieces, worth_projecting
-from course.show.widgets import FOLD
+from course.show.widgets import below_fold
 
 HEIGHT = 600  # of 720 pixels: what the title and the margins leave
 LINE, FIGURE, FORMULA = 38, 470, 95  # pixels
@@ -297,13 +297,11 @@ class Cutter:
 
 def seen(cell: Any) -> list[Any]:
     """The outputs of a cell that are projected."""
-    return [tidy(output) for output in cell.outputs if worth_seeing(output)]
+    return [tidy(output) for output in below_fold(cell.outputs) if worth_seeing(output)]
 
 
 def worth_seeing(output: Any) -> bool:
-    """An output that is not empty, nor the sentence above a fold, nor the place of knobs (they need JupyterLab)."""
-    if output.get("metadata") == FOLD:
-        return False
+    """An output that is not empty, nor the place of knobs (they need JupyterLab)."""
     if "".join(output.get("data", {}).get("text/html", "")).startswith("<p><em>Knobs"):
         return False
     return output.output_type == "error" or bool(text_of(output).strip() or output.get("data"))

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 LETTERS = "ABCDEFGH"
 FOLD = {"course": "fold"}  # the metadata of the sentence that stands above a folded output
+COMPARED = "nbval-check-output"  # the tag of a cell whose text must be the committed one
+COMPARED_BELOW = "check-output-below-fold"  # the same where a fold lies above, which nbval does not know of
+
+
+def below_fold(outputs: Sequence[Any]) -> list[Any]:
+    """The outputs of a notebook's cell without that sentence: it is stored, and no cell prints it."""
+    return [output for output in outputs if output.get("metadata") != FOLD]
 
 
 class Html:
@@ -83,7 +90,7 @@ def explore(make: Callable[..., Any], **knobs: Any) -> Live:
     The picture for the first values is an ordinary output; it is replaced when a knob is turned.
     Raises ValueError for a knob of another form, and whatever `make` raises for the first values.
     """
-    return Live(make, {name: _control(name, knob) for name, knob in knobs.items()})
+    return Live(make, {name: control_for(name, knob) for name, knob in knobs.items()})
 
 
 def _wide(ems: int, **more: Any) -> ipywidgets.Layout:
@@ -91,7 +98,7 @@ def _wide(ems: int, **more: Any) -> ipywidgets.Layout:
     return ipywidgets.Layout(width=f"{ems}em", max_width="100%", **more)
 
 
-def _control(name: str, knob: Any) -> ipywidgets.Widget:
+def control_for(name: str, knob: Any) -> ipywidgets.Widget:
     label = name.replace("_", " ")
     wide = {
         "description": label,

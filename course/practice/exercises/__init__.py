@@ -17,6 +17,7 @@ TOPICS = {  # notebook -> module
     "08_sft": "sft",
     "09_reward_model": "reward_model",
     "10_rlhf_ppo": "rlhf_ppo",
+    "11_dpo_and_grpo": "dpo_and_grpo",
 }
 
 

@@ -168,8 +168,8 @@ def test_a_learner_sees_no_teachers_buttons(page):
 
 def test_no_key_acts_on_a_cell_after_a_slider_was_dragged(page):
     slider = page.locator(CONTROLS["slider"]).first
+    slider.hover()  # which brings it into the window
     was, handle = slider.get_attribute("aria-valuenow"), slider.bounding_box()
-    page.mouse.move(handle["x"] + 5, handle["y"] + 5)
     page.mouse.down()
     page.mouse.move(handle["x"] + 60, handle["y"] + 5, steps=3)
     page.mouse.up()

@@ -179,16 +179,27 @@ def pip_install(python, *arguments):
     stop(f"pip could not install the packages, for the reason above. {AGAIN}")
 
 
-def settle_lab(folder):
-    """JupyterLab asks the internet for nothing, its keys leave knobs alone, and nbgrader's buttons are hidden."""
-    share = folder / "share" / "jupyter" / "lab"
+def settle_lab(folder, into=None):
+    """JupyterLab asks the internet for nothing, its keys leave knobs alone, long lines of code are wrapped, nbgrader's
+    buttons are hidden, and its terminal knows the environment's commands. Written below `into` (default: folder)."""
+    into = into or folder
+    share = Path("share", "jupyter", "lab")
     settings = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-    keys = own_keys(share / "schemas" / "@jupyterlab" / "notebook-extension" / "tracker.json")
+    settings["@jupyterlab/notebook-extension:tracker"] = {"codeCellConfig": {"lineWrap": True}}
+    keys = own_keys(folder / share / "schemas" / "@jupyterlab" / "notebook-extension" / "tracker.json")
     settings["@jupyterlab/shortcuts-extension:shortcuts"] = {"shortcuts": keys}
     # Grading, which the tests install, brings teachers' buttons. A teacher turns them on: jupyter labextension enable.
     page = {"disabledExtensions": {"@jupyter/nbgrader": True}}
-    page_config = folder / "etc" / "jupyter" / "labconfig" / "page_config.json"
-    for path, content in ((share / "settings" / "overrides.json", settings), (page_config, page)):
+    files = {
+        share / "settings" / "overrides.json": settings,
+        Path("etc", "jupyter", "labconfig", "page_config.json"): page,
+    }
+    if not WINDOWS:  # a server that was started without a terminal would open login shells, which forget the PATH
+        opens = ["/bin/sh", "-c", 'PATH="$0:$PATH" exec "${SHELL:-/bin/sh}"', str(python_of(folder).parent)]
+        server = {"ServerApp": {"terminado_settings": {"shell_command": opens}}}
+        files[Path("etc", "jupyter", "jupyter_server_config.json")] = server
+    for name, content in files.items():
+        path = into / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content), encoding="utf-8")
 

@@ -2,15 +2,19 @@
 
 An algorithm (`train`, `ppo`) is a function that takes one step, given its number, and returns a record of what it saw.
 Here it is called step after step. A step may draw on nothing but its number, the weights and the optimiser's averages:
-these are saved, so that an interrupted training goes on to the result that it would have had.
+these are saved, so that an interrupted training goes on to the result that it would have had. Whoever interrupts it is
+told so in a sentence, after the step that has begun.
 """
 
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -38,6 +42,34 @@ class Record(Protocol):
 R = TypeVar("R", bound=Record)
 
 
+class Interrupted(KeyboardInterrupt):
+    """Somebody stopped a training. IPython shows the sentence alone: a trace would look as if something were broken."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+@contextmanager
+def uninterrupted() -> Iterator[list[int]]:
+    """An interruption waits for the end of the block, and is then in the list. A second one does not wait."""
+    asked: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():  # others decide what an interruption is
+        yield asked
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def run(
     step: Callable[[int], R],
     steps: int,
@@ -55,6 +87,7 @@ def run(
     record: the class of what `step` returns. progress: whether to show a bar, or the text before it.
     checkpoint: a folder for the state; it is saved there every `save_seconds`, and after the last step. If it holds
     the state of a training of the same `identity` (ready for JSON), that one goes on: first come its records.
+    Raises Interrupted (a KeyboardInterrupt) after an interruption, once the step is whole and its state saved.
     """
     keep_memory()
     identity = {"records": [field.name for field in fields(record)], **identity}
@@ -73,14 +106,20 @@ def run(
         mininterval=1,
     ) as bar:
         for number in range(len(history), steps):
-            adapt_threads()
-            history.append(step(number))
-            bar.set_postfix_str(history[-1].summary(), refresh=False)
-            bar.update()
-            last = number == steps - 1
-            if checkpoint is not None and (last or time.monotonic() - saved > save_seconds):
-                save_state(checkpoint, model, optimizer, identity, history)
-                saved = time.monotonic()
+            with uninterrupted() as interruptions:  # else half of the weights might be those of the next step
+                adapt_threads()
+                history.append(step(number))
+                bar.set_postfix_str(history[-1].summary(), refresh=False)
+                bar.update()
+                due = number == steps - 1 or time.monotonic() - saved > save_seconds
+                if checkpoint is not None and (due or interruptions):
+                    save_state(checkpoint, model, optimizer, identity, history)
+                    saved = time.monotonic()
+            if interruptions:
+                how = "The state is saved: the same cell or command goes on from there."
+                if checkpoint is None:
+                    how = "A training as short as this is not kept: run the cell again, and it begins anew."
+                raise Interrupted(f"Interrupted after step {number + 1} of {steps}. {how}")
             yield history[-1]
 
 

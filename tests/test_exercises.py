@@ -5,9 +5,11 @@ The answers stand in `tests/answers/`, written independently of the references, 
 
 from __future__ import annotations
 
+import _thread
 import importlib.util
 import linecache
 import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +24,7 @@ import numpy as np
 import pytest
 import torch
 
-from course.practice import exercises, progress
+from course.practice import exercises, patience, progress
 from course.practice.check import check
 from course.practice.compare import difference, shown
 from course.practice.exercise import PRELUDE, PUBLIC_SEED, Mistake, complaint, judge, stream
@@ -582,6 +584,33 @@ def test_check_does_not_judge_an_older_function_when_the_newest_cell_did_not_run
         "class A:\n    def causal_mask(T: pass",
     ]
     assert check(names["causal_mask"]).passed, "the newest attempt is the one that is judged"
+
+
+ENDLESS = "def causal_mask(T):\n    rows = 0\n    while rows < T:\n        pass\n"
+
+
+def test_an_answer_that_never_ends_is_announced_and_stopped_with_a_sentence_that_names_its_line(monkeypatch, capsys):
+    monkeypatch.setattr(patience, "ANNOUNCE", 0.2)
+    monkeypatch.setattr(patience, "STOP", 0.6)
+    feedback = check(in_cells(ENDLESS, monkeypatch=monkeypatch)["causal_mask"])
+    assert "Still running after 0.2 seconds" in capsys.readouterr().out
+    assert not feedback.passed and "cases right" not in repr(feedback)
+    assert re.search(r"stopped in line [34] of the cell after 1 s,", repr(feedback)), repr(feedback)
+    assert feedback.verdict.category == "raised KeyboardInterrupt"
+
+
+def test_the_learner_may_stop_an_answer_sooner(monkeypatch):
+    threading.Timer(0.3, _thread.interrupt_main).start()
+    feedback = check(in_cells(ENDLESS, monkeypatch=monkeypatch)["causal_mask"])
+    assert "It was stopped in line" in repr(feedback)
+
+
+def test_an_answer_in_time_is_neither_announced_nor_stopped_afterwards(monkeypatch, capsys):
+    monkeypatch.setattr(patience, "ANNOUNCE", 0.3)
+    monkeypatch.setattr(patience, "STOP", 0.4)
+    assert check(in_cells(MASK, monkeypatch=monkeypatch)["causal_mask"]).passed
+    time.sleep(0.6)
+    assert capsys.readouterr().out == ""
 
 
 def test_an_answer_may_use_earlier_answers_and_what_stands_in_their_cells(monkeypatch):

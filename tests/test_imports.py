@@ -51,6 +51,7 @@ LEVELS = {  # a module imports from its own line or from those above it, never i
         "practice.exercise",
         "practice.exercises",
         "practice.progress",
+        "practice.patience",
         "practice.check",
         "practice.quiz",
         "practice.predict",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,42 @@ def test_an_interrupted_run_goes_on_with_weights_state_and_records(stopped_after
     assert records == [Count(n, n + 1.0, replayed=n < stopped_after) for n in range(6)]
     assert again.model.weight.item() == 6
     assert again.optimizer.state[again.model.weight]["steps"].item() == 6
+
+
+class Stopped(Counting):
+    """Somebody presses Ctrl-C in the middle of step 2."""
+
+    def step(self, number: int) -> Count:
+        if number == 2:
+            signal.raise_signal(signal.SIGINT)
+        return super().step(number)
+
+
+def test_an_interruption_waits_for_the_whole_step_saves_it_and_says_how_it_goes_on(tmp_path: Path) -> None:
+    how: dict[str, Any] = dict(checkpoint=tmp_path / "state", save_seconds=1e9)
+    with pytest.raises(
+        KeyboardInterrupt, match=r"after step 3 of 6\. The state is saved: .* goes on from there"
+    ) as told:
+        list(Stopped().run(**how))
+    assert told.value._render_traceback_() == [str(told.value)], "in a notebook the sentence stands alone"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    again = Counting()
+    assert list(again.run(**how))[-1] == Count(5, 6.0)
+    assert again.asked == [3, 4, 5], "steps 0 to 2 are not taken again"
+
+
+def test_an_interrupted_training_that_is_not_kept_says_so() -> None:
+    with pytest.raises(KeyboardInterrupt, match="as short as this is not kept: run the cell again"):
+        list(Stopped().run())
+
+
+def test_who_presses_twice_does_not_wait() -> None:
+    counting = Stopped()
+    counting.step = lambda number: [signal.raise_signal(signal.SIGINT) for _ in range(2)]  # type: ignore[assignment,method-assign]
+    with pytest.raises(KeyboardInterrupt) as told:
+        list(counting.run())
+    assert not isinstance(told.value, loop.Interrupted)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("change", ["identity", "shape"])

@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from traitlets.config import Config
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -249,3 +250,39 @@ def test_this_machine_itself_stays_reachable_under_the_block():
     with socket.create_server(("127.0.0.1", 0)) as server:
         socket.create_connection(server.getsockname(), timeout=5).close()
         socket.create_connection(("localhost", server.getsockname()[1]), timeout=5).close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="JupyterHub's servers run on Linux and macOS")
+def test_the_recipe_for_a_hub_gives_each_learner_a_copy_and_never_overwrites_it(tmp_path):
+    course, home = tmp_path / "opt course", tmp_path / "home"
+    for folder in ("notebooks", "exercises", "docs", ".venv/bin"):
+        (course / folder).mkdir(parents=True)
+    (course / "README.md").write_text("read me")
+    (course / "notebooks" / "00_welcome.ipynb").write_text("as delivered")
+    server = course / ".venv" / "bin" / "jupyterhub-singleuser"
+    server.write_text('#!/bin/sh\necho "$PWD|$COURSE_HOME|$*"\n')
+    server.chmod(0o755)
+    home.mkdir()
+    config = Config()
+    recipe = (ROOT / "docs" / "jupyterhub_config.py").read_text(encoding="utf-8")
+    exec(recipe.replace('"/opt/course"', repr(str(course))), {"get_config": lambda: config})
+    command = [*config.Spawner.cmd, "--allow-root"]
+    environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+    for attempt in ("as delivered", "changed"):
+        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert said.stdout.strip() == f"{home / 'course'}|{home / 'course-models'}|--allow-root", said.stderr
+        mine = home / "course" / "notebooks" / "00_welcome.ipynb"
+        assert mine.read_text() == attempt
+        mine.write_text("changed")
+
+
+@pytest.mark.parametrize("path", [p for f in ("notebooks", "exercises") for p in sorted((ROOT / f).glob("*.ipynb"))])
+def test_a_notebook_in_another_python_says_which_one_it_needs(path):
+    cells = nbformat.read(path, as_version=4).cells
+    first = next(cell.source for cell in cells if cell.cell_type == "code")
+    alone = [sys.executable, "-I", "-S", "-c", first]  # a Python without any package
+    said = subprocess.run(alone, capture_output=True, text=True, cwd=path.parent).stderr
+    assert said.rstrip().splitlines()[-1] == (
+        "ModuleNotFoundError: The course is not in this kernel's Python: choose .venv (README.md, “In VS Code”)."
+    )
+    assert "\n## In VS Code" in (ROOT / "README.md").read_text(encoding="utf-8")

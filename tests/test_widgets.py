@@ -194,6 +194,23 @@ def test_cards_show_letter_answer_and_rank():
     assert "the 3 answers that are left" in ballot.message.value
 
 
+def test_equal_answers_share_a_card_and_are_never_to_be_ordered():
+    ballot = widgets.rank_by_clicking([("Q?", ("red", "green", "red", "blue")), ("same", ("x", "x"))])
+    shown = [card.description for card in ballot.cards if card.layout.display != "none"]
+    assert shown == ["A, C. red", "B. green", "D. blue"] and "3 answers" in ballot.message.value
+    clicks(ballot, 2)
+    assert [ballot.cards[i].description for i in (0, 1)] == ["[1] A, C. red", "B. green"]
+    clicks(ballot, 3)
+    assert ballot.rankings() == [("Q?", ("red", "red", "blue", "green"))], "as many answers as were given"
+    assert "1 sets" in ballot.message.value, "the other question asked nothing"
+    ballot.undo()
+    assert ballot.orders == [[0, 2]]
+    ballot.undo()
+    assert ballot.orders == [[]]
+    with pytest.raises(ValueError, match="all equal"):
+        widgets.rank_by_clicking([("same", ("x", "x"))])
+
+
 def test_undo_takes_back_one_click_also_the_one_that_completed_the_ranking():
     ballot = widgets.rank_by_clicking(ITEMS)
     clicks(ballot, 1, 0, 2)

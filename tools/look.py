@@ -26,6 +26,10 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import start  # noqa: E402
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = [
     "--no-sandbox",
@@ -34,8 +38,6 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-sync",
 ]
-SETTINGS = Path(sys.prefix) / "share" / "jupyter" / "lab" / "settings" / "overrides.json"  # as start.py writes them
-WHOLE = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}  # else far cells are not drawn
 IDLE = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 DONE = """() => {
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent);
@@ -52,21 +54,25 @@ def browser_here() -> str | None:
 @contextmanager
 def jupyterlab(root: Path = ROOT, dark: bool = False) -> Iterator[str]:
     """A JupyterLab of its own, with the course's settings; gives its address with "{}" for the file."""
-    settings = json.loads(SETTINGS.read_text(encoding="utf-8")) | WHOLE
-    if dark:
-        settings["@jupyterlab/apputils-extension:themes"] = {"theme": "JupyterLab Dark"}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="look-") as folder:
-        (Path(folder) / "overrides.json").write_text(json.dumps(settings))
+        start.settle_lab(Path(sys.prefix), into=Path(folder))
+        chosen = Path(folder) / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+        settings = json.loads(chosen.read_text(encoding="utf-8"))
+        settings["@jupyterlab/notebook-extension:tracker"]["windowingMode"] = "none"  # else far cells are not drawn
+        if dark:
+            settings["@jupyterlab/apputils-extension:themes"] = {"theme": "JupyterLab Dark"}
+        chosen.write_text(json.dumps(settings), encoding="utf-8")
         own = {f"JUPYTER_{name}_DIR": f"{folder}/{name.lower()}" for name in ("CONFIG", "DATA", "RUNTIME")}
         own |= {f"JUPYTERLAB_{name}_DIR": f"{folder}/{name.lower()}" for name in ("SETTINGS", "WORKSPACES")}
         own |= {"IPYTHONDIR": f"{folder}/ipython", "COURSE_HOME": f"{folder}/artifacts"}
+        own |= {"JUPYTER_CONFIG_PATH": f"{folder}/etc/jupyter"}
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
         command += [f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
-        command += [f"--ServerApp.root_dir={root}", f"--LabApp.app_settings_dir={folder}"]
+        command += [f"--ServerApp.root_dir={root}", f"--LabApp.app_settings_dir={chosen.parent}"]
         log = Path(folder) / "log"
         with log.open("w") as file:
             server = subprocess.Popen(

@@ -13,6 +13,7 @@ import linecache
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import CodeType
@@ -24,7 +25,8 @@ from torch import Tensor
 from course.practice import exercises, progress
 from course.practice.compare import difference
 from course.practice.exercise import PRELUDE, PUBLIC_SEED, Exercise, Verdict, judge
-from course.practice.plain import Raised, call
+from course.practice.patience import limited
+from course.practice.plain import Raised, call, raised
 
 GREEN, RED, GREY = "#009E73", "#D55E00", "#666666"  # as in `plots`; told apart by their signs, too
 SIGNS = {"passed": ("✓", GREEN), "failed": ("✗", RED), "raised": ("✗", RED), "not attempted": ("○", GREY)}
@@ -41,12 +43,17 @@ def check(function: Callable[..., Any], seed: int = PUBLIC_SEED) -> Feedback:
         raise TypeError(f"Give the function itself, as in check(causal_mask), not {type(function).__name__}.")
     exercise = exercises.find(function.__name__)
     if why := did_not_run(function):
-        verdict = Verdict("raised", category="raised SyntaxError", message=why)
-        return Feedback(exercise, verdict, remark=progress.record(exercise, verdict))
+        return not_judged(exercise, "SyntaxError", why)
     cases = exercise.draw(seed)
     with torch.random.fork_rng(devices=[]):  # the answer's draws do not disturb the notebook's
         expected = exercise.expected(cases)
-        results = [call(function, case) for case in cases]
+        started = time.monotonic()
+        try:
+            with limited():
+                results = [call(function, case) for case in cases]
+        except KeyboardInterrupt as stopped:
+            line = raised(stopped, function.__code__.co_filename).line if hasattr(function, "__code__") else 0
+            return not_judged(exercise, "KeyboardInterrupt", stopped_after(time.monotonic() - started, line))
     verdict = judge(exercise, cases, expected, results)
     if verdict.passed and (elsewhere := names_from_elsewhere(exercise, function)):
         message = (
@@ -54,11 +61,32 @@ def check(function: Callable[..., Any], seed: int = PUBLIC_SEED) -> Feedback:
             "takes this cell alone: put it into this cell, too."
         )
         verdict = replace(verdict, status="raised", category="raised NameError", message=message)
-    if not verdict.passed and "NBGRADER_VALIDATING" in os.environ:
-        print(verdict.message, file=sys.stderr)  # else `nbgrader validate` says "Success!", since nothing is raised
+    warn_nbgrader(verdict)
     pairs = ((e, r) for e, r in zip(expected, results, strict=True) if difference(e, r, exercise.tolerance))
     wanted, got = next(pairs, (None, None)) if verdict.status == "failed" else (None, None)
     return Feedback(exercise, verdict, wanted, got, progress.record(exercise, verdict))
+
+
+def not_judged(exercise: Exercise, kind: str, why: str) -> Feedback:
+    """The feedback on an answer of which no case could be judged."""
+    verdict = Verdict("raised", category=f"raised {kind}", message=why)
+    warn_nbgrader(verdict)
+    return Feedback(exercise, verdict, remark=progress.record(exercise, verdict))
+
+
+def warn_nbgrader(verdict: Verdict) -> None:
+    """Tell `nbgrader validate`, which would say "Success!", since nothing is raised."""
+    if not verdict.passed and "NBGRADER_VALIDATING" in os.environ:
+        print(verdict.message, file=sys.stderr)
+
+
+def stopped_after(seconds: float, line: int) -> str:
+    """The sentence on an answer that was interrupted, by the learner or by `limited`."""
+    place = f" in line {line} of the cell" if line else ""
+    return (
+        f"It was stopped{place} after {seconds:.0f} s, and had not come to an end. A loop there may never end: does "
+        "what its condition asks for change each time around?"
+    )
 
 
 def did_not_run(function: Callable[..., Any]) -> str | None:
@@ -144,7 +172,7 @@ class Feedback:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         _, colour = SIGNS[self.verdict.status]
-        parts = [f'<strong style="color: {colour}">{html.escape(self._headline())}</strong>']
+        parts = [f"<strong>{html.escape(self._headline())}</strong>"]  # no colour is read on white and on black
         parts.append(f"<div>{html.escape(self.verdict.message)}</div>")
         if self.verdict.where:
             parts.append(f"<div><em>Case:</em> <code>{html.escape(self.verdict.where)}</code></div>")

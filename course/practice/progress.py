@@ -178,16 +178,14 @@ class Panel:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         rows = []
         for state in self.states:
-            sign, colour = (
-                ("✓", "#009E73") if state.passed else (("…", "#E69F00") if state.attempts else ("○", "#666666"))
-            )
+            sign = "✓" if state.passed else "…" if state.attempts else "○"
             rows.append(
-                f'<tr><td style="color: {colour}; font-weight: bold">{sign}</td>'
+                f'<tr><td style="font-weight: bold">{sign}</td>'
                 f'<td style="text-align: left">{html.escape(state.exercise.title)}</td>'
                 f"<td>{state.exercise.points}</td><td>{state.attempts}</td>"
                 f"<td>{state.minutes:.0f} of {state.exercise.minutes}</td></tr>"
             )
-        head = "<tr><th></th><th>exercise</th><th>points</th><th>tries</th><th>minutes</th></tr>"
+        head = "<tr><th>state</th><th>exercise</th><th>points</th><th>tries</th><th>minutes</th></tr>"
         table = f"<table>{head}{''.join(rows)}</table><p>{html.escape(self.summary)}</p>"
         return {"text/html": table, "text/plain": repr(self)}
 

@@ -93,9 +93,18 @@ def explore(make: Callable[..., Any], **knobs: Any) -> Live:
     return Live(make, {name: control_for(name, knob) for name, knob in knobs.items()})
 
 
+def _wide(ems: int, **more: Any) -> ipywidgets.Layout:
+    """So wide, but no wider than the notebook: a narrow window, or a wide zoom, cuts nothing off."""
+    return ipywidgets.Layout(width=f"{ems}em", max_width="100%", **more)
+
+
 def control_for(name: str, knob: Any) -> ipywidgets.Widget:
     label = name.replace("_", " ")
-    wide = {"description": label, "style": {"description_width": "9em"}, "layout": ipywidgets.Layout(width="36em")}
+    wide = {
+        "description": label,
+        "style": {"description_width": "9em"},
+        "layout": _wide(36),
+    }
     if isinstance(knob, bool):
         return ipywidgets.Checkbox(knob, **wide)
     if isinstance(knob, list) and knob:
@@ -113,9 +122,7 @@ def control_for(name: str, knob: Any) -> ipywidgets.Widget:
 def typed(make: Callable[[str], Any], text: str, label: str = "Your text") -> Live:
     """A text box above something that follows what is typed. make: takes the text, returns something to show."""
     style = {"description_width": "initial"}
-    area = ipywidgets.Textarea(
-        text, description=label, style=style, layout=ipywidgets.Layout(width="44em", height="4.5em")
-    )
+    area = ipywidgets.Textarea(text, description=label, style=style, layout=_wide(44, height="4.5em"))
     return Live(lambda **values: make(values[label]), {label: area})
 
 
@@ -125,6 +132,7 @@ CARDS = """<style>
 .course-card.jupyter-button { white-space: normal; height: auto; min-height: 2.6em; text-align: left;
     line-height: 1.4; padding: 0.5em 1em; border-left: 4px solid #0072B2; overflow: visible; }
 .course-card.jupyter-button:disabled { opacity: 0.75; }
+.course-card.jupyter-button.mod-info { background: #005a8e; color: white; }
 </style>"""
 
 
@@ -132,7 +140,8 @@ class Ballot:
     """Several questions, each with answers to be ranked by clicking on them, the best first.
 
     Nothing waits: a later cell asks for `rankings()`, and gets what has been clicked until then. Another program can
-    click as well: choose(place), undo(), next(), simulate(). See `rank_by_clicking`.
+    click as well: choose(place), undo(), next(), simulate(). Nobody is asked to order equal answers: they share a card
+    and a rank, and a question whose answers are all equal is left out. See `rank_by_clicking`.
     """
 
     def __init__(
@@ -144,12 +153,15 @@ class Ballot:
         self.items = [(question, tuple(answers)) for question, answers in items]
         if not self.items or not all(2 <= len(answers) <= len(LETTERS) for _, answers in self.items):
             raise ValueError(f"A ballot needs a question, and two to {len(LETTERS)} answers to each.")
+        self.items = [item for item in self.items if len({*item[1]}) > 1]
+        if not self.items:
+            raise ValueError("There is nothing to rank: the answers to each question are all equal.")
         self.annotator, self.on_done = annotator, on_done
         self.orders: list[list[int]] = [[] for _ in self.items]  # the places clicked, for each question
         self.place = 0  # of the question that is shown
         self.heading, self.message = ipywidgets.HTML(), ipywidgets.HTML()
         most = max(len(answers) for _, answers in self.items)
-        self.cards = [ipywidgets.Button(layout=ipywidgets.Layout(width="44em")) for _ in range(most)]
+        self.cards = [ipywidgets.Button(layout=_wide(44)) for _ in range(most)]
         for number, card in enumerate(self.cards):
             card.add_class("course-card")
             card.on_click(lambda _, number=number: self.choose(number))
@@ -178,9 +190,10 @@ class Ballot:
         order, (_, answers) = self.orders[self.place], self.items[self.place]
         if number in order or not 0 <= number < len(answers):
             return
-        order.append(number)
-        if len(order) == len(answers) - 1:  # what is left is the last
-            order += [i for i in range(len(answers)) if i not in order]
+        order += [i for i, text in enumerate(answers) if text == answers[number]]
+        left = [i for i in range(len(answers)) if i not in order]
+        if len({answers[i] for i in left}) == 1:  # what is left is the last
+            order += left
         self._refresh()
         self._tell()
 
@@ -188,7 +201,9 @@ class Ballot:
         """Take the last click back. With nothing to take back here, return to the question before."""
         order, (_, answers) = self.orders[self.place], self.items[self.place]
         if order:
-            del order[-2 if len(order) == len(answers) else -1 :]  # the last answer ranked itself
+            last = 2 if len(order) == len(answers) else 1  # the last answer ranked itself
+            kept = list(dict.fromkeys(answers[i] for i in order))[:-last]
+            order[:] = [i for i in order if answers[i] in kept]
         elif self.place:
             self.place -= 1
         self._refresh()
@@ -223,15 +238,18 @@ class Ballot:
     def _refresh(self) -> None:
         """Show the question, the cards with the ranks given so far, and what to do now."""
         (question, answers), order = self.items[self.place], self.orders[self.place]
-        done, left = len(order) == len(answers), len(answers) - len(order)
+        ranked_texts = list(dict.fromkeys(answers[i] for i in order))  # equal ones once
+        done, left = len(order) == len(answers), len({*answers}) - len(ranked_texts)
         self.heading.value = (
             f"Question {self.place + 1} of {len(self.items)}: <strong>{html.escape(_words(question))}</strong>"
         )
         for number, card in enumerate(self.cards):
-            card.layout.display = None if number < len(answers) else "none"
-            if number < len(answers):
-                rank = f"[{order.index(number) + 1}] " if number in order else ""
-                card.description = f"{rank}{LETTERS[number]}. {answers[number]}"
+            text = answers[number] if number < len(answers) else None
+            card.layout.display = None if text is not None and answers.index(text) == number else "none"
+            if text is not None:
+                letters = ", ".join(letter for letter, t in zip(LETTERS, answers, strict=False) if t == text)
+                rank = f"[{ranked_texts.index(text) + 1}] " if number in order else ""
+                card.description = f"{rank}{letters}. {text}"
                 card.button_style = "info" if number in order else ""
         self.undo_button.disabled = not order and self.place == 0
         self.next_button.disabled = not done or self.place + 1 == len(self.items)
@@ -288,9 +306,7 @@ class Chat:
         self.conversation = conversation
         self.said: list[tuple[str, str]] = []
         self.talk = ipywidgets.HTML()
-        self.line = ipywidgets.Text(
-            placeholder="Ask about a country, and press Enter", layout=ipywidgets.Layout(width="36em")
-        )
+        self.line = ipywidgets.Text(placeholder="Ask about a country, and press Enter", layout=_wide(36))
         self.button = ipywidgets.Button(description="Ask", button_style="primary")
         self.button.on_click(lambda _: self.send())
         self.line.on_msg(lambda _, content, __: self.send() if content.get("event") == "submit" else None)

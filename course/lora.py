@@ -33,6 +33,7 @@ class LowRankProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, A: Tensor, B: Tensor, scale: float) -> Tensor:
+        """x (…, in), weight (out, in), A (r, in), B (out, r) -> (…, out)."""
         device, dtype = x.device.type, x.dtype
         if torch.is_autocast_enabled(device):  # as torch's own linear layers then do: compute in the short format
             dtype = torch.get_autocast_dtype(device)
@@ -44,6 +45,7 @@ class LowRankProduct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
+        """dy (…, out) -> the gradients of x, of bias, A and B."""
         x, changed, A, B = ctx.saved_tensors
         rows, dy_rows = x.flatten(0, -2), dy.flatten(0, -2)  # (B · T, in), (B · T, out)
         dB = ctx.scale * dy_rows.T @ (rows @ A.T.to(rows.dtype))

@@ -54,7 +54,9 @@ def peft_model() -> GPT:
 
 
 def step_of(make: Callable[[], GPT], rows: int, precision: str) -> Callable[[], float]:
-    """A training step per call; returns its loss."""
+    """A training step per call; returns its loss. The course's trainings keep the memory that they free."""
+    if make is not peft_model:
+        runtime.keep_memory()
     model, tokens, dtype = make(), batch(rows), getattr(torch, precision)
     optimizer = adamw((w for w in model.parameters() if w.requires_grad), 1e-3, weight_decay=0.0)
 

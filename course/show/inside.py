@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from course import induction
+from course.decode import one_thread
 from course.show import plots
 from course.show.live import Piece, pack
 from course.show.widgets import Html
@@ -37,7 +38,7 @@ def attention_arcs(model: GPT, tokenizer: Tokenizer, text: str, layer: int = 0) 
     weights = induction.looked_at(model, row)[0].cpu()  # (L, H, T, T)
 
     def next_tokens(quiet: Collection[tuple[int, int]]) -> list[tuple[str, float]]:
-        with induction.silenced(model, quiet):
+        with induction.silenced(model, quiet), one_thread(True):  # a short row: see `see_through`
             best = model(row)[0, -1].float().softmax(-1).topk(5)
         return [
             (tokenizer.token(i), round(p, 5)) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
@@ -126,7 +127,8 @@ def see_through(
         number = len(chains)
         chains.append(chain)
         while len(ids) < len(prompt) + longest and not (len(ids) > len(prompt) and ids[-1] in stop_tokens):
-            best = model(torch.tensor([ids], device=device))[0, -1].float().softmax(-1).topk(4)
+            with one_thread(True):  # a row so short waits longer for a second thread than it saves
+                best = model(torch.tensor([ids], device=device))[0, -1].float().softmax(-1).topk(4)
             others: list[Any] = []
             for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True):
                 others.append([tokenizer.token(i), round(p, 5), number if not others else -1])
